@@ -1,0 +1,2 @@
+//! The `vtwasm` command.
+fn main() {}
