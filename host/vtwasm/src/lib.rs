@@ -1,1 +1,51 @@
-//! vtwasm
+//! CPython in a sandbox, with virtual threads: every `threading.Thread` is a fiber of this host.
+//!
+//! ```no_run
+//! # async fn example() -> vtwasm::Result<()> {
+//! let engine = vtwasm::Engine::new()?;
+//! let python = vtwasm::Python::open(&engine, "path/of/the/artifact")?;
+//! let sandbox = vtwasm::Sandbox::builder(&python)
+//!     .args(["python3", "-c", "print('hello')"])
+//!     .stdout(vtwasm::Output::Capture)
+//!     .build()?;
+//! let report = sandbox.run().await?;
+//! assert_eq!(report.stdout, b"hello\n");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//! In the order in which a program meets them:
+//! - [`python`]: the artifact, its compiled form and the cache;
+//! - [`engine`]: wasmtime's configuration and what all sandboxes share;
+//! - [`sandbox`]: permissions, streams, limits; the run from its start to its report;
+//! - [`driver`]: polls wasmtime's event loop, starts threads, waits for sleepers;
+//! - [`imports`]: the host functions of `wit/world.wit`;
+//! - [`fibers`]: a parked fiber as a future;
+//! - [`scheduler`]: the policy, without I/O;
+//! - [`control`]: the words of guest memory that the host writes (unsafe);
+//! - [`stacks`]: the memory that fibers run on (unsafe);
+//! - [`stdio`]: streams; [`ticker`]: the clock thread; [`limits`], [`outcome`], [`error`].
+
+mod control;
+mod driver;
+mod engine;
+mod error;
+mod fibers;
+mod imports;
+mod limits;
+mod outcome;
+mod python;
+mod sandbox;
+mod scheduler;
+mod stacks;
+mod stdio;
+mod ticker;
+
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use limits::Limits;
+pub use outcome::{Limit, Outcome, Report, Usage};
+pub use python::{Python, cache_dir};
+pub use sandbox::{Access, Builder, Handle, Sandbox};
+pub use stdio::{Input, Output};

@@ -1,0 +1,161 @@
+//! One run: polls wasmtime's event loop, starts threads, waits for the next sleeper, and ends the run
+//! when it must end.
+
+use crate::engine::Engine;
+use crate::fibers::{Fibers, Idle};
+use crate::imports::State;
+use crate::outcome::{Limit, Outcome, Stop};
+use crate::ticker::Alarm;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use wasmtime::component::{Component, Linker, TypedFunc};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+
+/// A sandbox that computes lets other sandboxes of its tokio thread run after so many ticks.
+const TICKS_PER_YIELD: u64 = 5;
+
+/// The times at which a run ends, in nanoseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadlines {
+    pub(crate) wall: Option<u64>,
+    pub(crate) cpu: Option<u64>,
+}
+
+impl Deadlines {
+    pub(crate) fn new(wall: Option<Duration>, cpu: Option<Duration>) -> Deadlines {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Deadlines {
+            wall: wall.map(nanos),
+            cpu: cpu.map(nanos),
+        }
+    }
+
+    fn check(&self, fibers: &Fibers) -> Result<(), Stop> {
+        fibers.check_killed()?;
+        if self.wall.is_some_and(|wall| fibers.now() >= wall) {
+            return Err(Stop(Outcome::LimitHit(Limit::WallTime)));
+        }
+        if self.cpu.is_some_and(|cpu| fibers.cpu_nanos() >= cpu) {
+            return Err(Stop(Outcome::LimitHit(Limit::CpuTime)));
+        }
+        Ok(())
+    }
+}
+
+/// Arms the store so that a computing guest is looked at once a tick.
+pub(crate) fn arm(store: &mut Store<State>, deadlines: Deadlines) {
+    let mut ticks = 0;
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |store: StoreContextMut<'_, State>| {
+        let state = store.data();
+        deadlines.check(&state.fibers)?;
+        let size = state.memory.size();
+        let interval = state.control.and_then(|control| control.interval(size));
+        if state.fibers.tick(interval)
+            && let Some(control) = state.control
+        {
+            control.ask_to_give_way(size);
+        }
+        ticks += 1;
+        Ok(if ticks % TICKS_PER_YIELD == 0 {
+            UpdateDeadline::Yield(1)
+        } else {
+            UpdateDeadline::Continue(1)
+        })
+    });
+}
+
+/// Runs the guest's main function and all its threads. The error is a [`Stop`] where the run was
+/// ended on purpose.
+///
+/// Dropping the future leaves the store as it is; it can only be dropped then.
+pub(crate) async fn run(
+    engine: &Engine,
+    store: &mut Store<State>,
+    linker: &Linker<State>,
+    component: &Component,
+    deadlines: Deadlines,
+) -> wasmtime::Result<u32> {
+    let fibers = store.data().fibers.clone();
+    let alarm = Arc::new(Alarm::default());
+    let guest = async {
+        let instance = linker.instantiate_async(&mut *store, component).await?;
+        let main = instance.get_typed_func::<(), (u32,)>(&mut *store, "run")?;
+        let thread = instance.get_typed_func::<(u32,), ()>(&mut *store, "run-thread")?;
+        main_and_threads(store, &fibers, main, thread).await
+    };
+    // tokio's budget would make wasmtime's set of futures poll all of them again once it is used up.
+    let mut guest = pin!(tokio::task::coop::unconstrained(guest));
+    poll_fn(|context| {
+        let _running = engine.ticker().running();
+        fibers.begin_slice();
+        let result = poll_once(engine, &fibers, &alarm, deadlines, guest.as_mut(), context);
+        fibers.end_slice();
+        result
+    })
+    .await
+}
+
+async fn main_and_threads(
+    store: &mut Store<State>,
+    fibers: &Fibers,
+    main: TypedFunc<(), (u32,)>,
+    thread: TypedFunc<(u32,), ()>,
+) -> wasmtime::Result<u32> {
+    let run = store.run_concurrent(async |accessor| {
+        let call = accessor.with(|store| main.start_call_concurrent(store, ()))?;
+        let mut ended = pin!(main.finish_call_concurrent(accessor, call));
+        // wasmtime polls this once per piece of work: it must stay cheap.
+        poll_fn(|context| {
+            if let Some(argument) = fibers.take_start() {
+                // The thread tells its end by `finish`, so nobody needs the call's own.
+                accessor.with(|store| thread.start_call_concurrent(store, (argument,)))?;
+            }
+            ended.as_mut().poll(context)
+        })
+        .await
+    });
+    let (code,) = run.await??;
+    Ok(code)
+}
+
+fn poll_once(
+    engine: &Engine,
+    fibers: &Fibers,
+    alarm: &Arc<Alarm>,
+    deadlines: Deadlines,
+    mut guest: Pin<&mut impl Future<Output = wasmtime::Result<u32>>>,
+    context: &mut Context<'_>,
+) -> Poll<wasmtime::Result<u32>> {
+    fibers.register_driver(context.waker());
+    loop {
+        deadlines.check(fibers)?;
+        fibers.advance();
+        if let Poll::Ready(result) = guest.as_mut().poll(context) {
+            return Poll::Ready(result);
+        }
+        match fibers.idle_until() {
+            // It yielded to other sandboxes, or waits for a file; either has its own waker.
+            Idle::Running => return Poll::Pending,
+            Idle::Until(sleeper) => {
+                let Some(until) = sleeper.into_iter().chain(deadlines.wall).min() else {
+                    return Poll::Pending;
+                };
+                if until > fibers.now() {
+                    if let Some(instant) = fibers.instant(until) {
+                        engine.ticker().set(alarm, instant, context.waker());
+                    }
+                    return Poll::Pending;
+                }
+            }
+            Idle::Deadlocked => {
+                if !fibers.report_deadlock() {
+                    return Poll::Ready(Err(Stop(Outcome::Deadlocked).into()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The engine: wasmtime's configuration, the stack arena and the clock thread that all sandboxes of a
+//! process share.
+
+use crate::error::{Error, Result};
+use crate::imports::{self, State};
+use crate::stacks::{Arena, Guard, Stacks};
+use crate::ticker::{TICK, Ticker};
+use std::sync::Arc;
+use wasmtime::Config;
+use wasmtime::component::Linker;
+
+/// Bytes of a fiber's stack. The guest's limits of C recursion are measured against it
+/// (`guest/`), and 100,000 of them cost two page-table pages' halves each: see ARCHITECTURE.md.
+pub(crate) const STACK_SIZE: usize = 1 << 20;
+/// What host functions may use of it when wasm has used the rest.
+const HOST_RESERVE: usize = 128 << 10;
+
+/// Compiles and runs sandboxes. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<State>,
+    ticker: Ticker,
+    arena: Arc<Arena>,
+}
+
+impl Engine {
+    /// An engine with its clock thread.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if wasmtime refuses this machine, or the kernel memory or a thread.
+    pub fn new() -> Result<Engine> {
+        Engine::build().map_err(Error::Engine)
+    }
+
+    fn build() -> wasmtime::Result<Engine> {
+        let arena = Arc::new(Arena::new(STACK_SIZE)?);
+        let wasmtime = wasmtime::Engine::new(&config(&arena))?;
+        let linker = imports::linker(&wasmtime)?;
+        let weak = wasmtime.weak();
+        let ticker = Ticker::start(move || {
+            if let Some(engine) = weak.upgrade() {
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Engine {
+            inner: Arc::new(Inner {
+                wasmtime,
+                linker,
+                ticker,
+                arena,
+            }),
+        })
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner.wasmtime
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<State> {
+        &self.inner.linker
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.inner.ticker
+    }
+
+    pub(crate) fn arena(&self) -> &Arc<Arena> {
+        &self.inner.arena
+    }
+
+    /// The engine and the kernel features that it uses, for people.
+    pub fn describe(&self) -> String {
+        let guard = match self.inner.arena.guard() {
+            Guard::Marker => "guard markers (MADV_GUARD_INSTALL)",
+            Guard::Protection => "protected pages; vm.max_map_count ends the stacks at about 32,000",
+        };
+        format!(
+            "wasmtime 48, epoch tick {} ms, fiber stacks of {} KiB with {guard}",
+            TICK.as_millis(),
+            STACK_SIZE / 1024,
+        )
+    }
+}
+
+fn config(arena: &Arc<Arena>) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model_async(true)
+        .wasm_component_model_async_stackful(true)
+        .wasm_exceptions(true)
+        .epoch_interruption(true)
+        .async_stack_size(STACK_SIZE)
+        .max_wasm_stack(STACK_SIZE - HOST_RESERVE)
+        .with_host_stack(Arc::new(Stacks(arena.clone())))
+        // The address of the control block is taken once (`control.rs`).
+        .memory_may_move(false)
+        .memory_reservation(4 << 30)
+        .memory_init_cow(true)
+        // Two per cent of all Python for 0.3 ms of each start.
+        .table_lazy_init(false);
+    config
+}

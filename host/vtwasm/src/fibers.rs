@@ -1,0 +1,292 @@
+//! The scheduler joined with wasmtime: a fiber that parks is a host future that resolves when the
+//! scheduler picks its fiber.
+//!
+//! wasmtime would resume every fiber whose future is ready, in its own order. Here at most one such
+//! future is ready at any time, the one of the picked fiber, so the order is the scheduler's alone.
+
+use crate::outcome::{Outcome, Stop};
+use crate::scheduler::{FiberId, Pick, Reason, Scheduler, Wake};
+use futures::task::AtomicWaker;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+/// One sandbox's fibers, shared by its host functions, its driver, its stdio threads and its handles.
+pub(crate) struct Fibers {
+    core: Mutex<Core>,
+    started: Instant,
+    /// The driver's waker: for wakes that come from outside the run.
+    driver: AtomicWaker,
+    killed: AtomicBool,
+    /// CPU time of finished polls of the driver, in nanoseconds.
+    cpu_time: AtomicU64,
+    /// The thread's CPU clock when the current poll began.
+    cpu_start: AtomicU64,
+}
+
+struct Core {
+    scheduler: Scheduler,
+    /// What `park` of each fiber returns, and whom to tell. Index: fiber − 1.
+    parked: Vec<Parked>,
+    /// A picked fiber that has yet to be started: the argument of `run-thread`.
+    start: Option<u32>,
+}
+
+#[derive(Default)]
+struct Parked {
+    wake: Option<Wake>,
+    waker: Option<Waker>,
+}
+
+impl Core {
+    /// Lets the next fiber go on, if none runs and one is ready. True if one was found.
+    fn dispatch(&mut self, now: u64) -> bool {
+        match self.scheduler.pick(now) {
+            None => false,
+            Some(Pick::Start(_, thread)) => {
+                self.start = Some(thread);
+                true
+            }
+            Some(Pick::Resume(fiber, wake)) => {
+                let parked = self.parked(fiber);
+                parked.wake = Some(wake);
+                if let Some(waker) = parked.waker.take() {
+                    waker.wake();
+                }
+                true
+            }
+        }
+    }
+
+    fn parked(&mut self, fiber: FiberId) -> &mut Parked {
+        let index = fiber.0 as usize - 1;
+        if index >= self.parked.len() {
+            self.parked.resize_with(index + 1, Parked::default);
+        }
+        &mut self.parked[index]
+    }
+}
+
+impl Fibers {
+    pub(crate) fn new(max_threads: u32) -> Arc<Fibers> {
+        Arc::new(Fibers {
+            core: Mutex::new(Core {
+                scheduler: Scheduler::new(max_threads as usize),
+                parked: Vec::new(),
+                start: None,
+            }),
+            started: Instant::now(),
+            driver: AtomicWaker::new(),
+            killed: AtomicBool::new(false),
+            cpu_time: AtomicU64::new(0),
+            cpu_start: AtomicU64::new(0),
+        })
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().expect("no code panics with the lock")
+    }
+
+    /// Nanoseconds since the sandbox was made.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The instant of a time that [`Fibers::now`] gives.
+    pub(crate) fn instant(&self, nanos: u64) -> Option<Instant> {
+        self.started.checked_add(std::time::Duration::from_nanos(nanos))
+    }
+
+    // ---- what the guest does ----
+
+    /// A new fiber, or `None` at the limit.
+    pub(crate) fn spawn(&self, thread: u32) -> Option<FiberId> {
+        self.core().scheduler.spawn(thread)
+    }
+
+    /// The running fiber parks; the future resolves when it is its turn again.
+    pub(crate) fn park(self: &Arc<Self>, reason: Reason, deadline: Option<u64>) -> Park {
+        let now = self.now();
+        let mut core = self.core();
+        let fiber = core.scheduler.running();
+        core.scheduler.block(now, reason, deadline);
+        core.scheduler.expire(now);
+        core.dispatch(now);
+        drop(core);
+        Park {
+            fibers: self.clone(),
+            fiber,
+        }
+    }
+
+    pub(crate) fn unpark(&self, fiber: FiberId) {
+        self.core().scheduler.wake(fiber, Wake::Ready);
+    }
+
+    /// The running fiber is over.
+    pub(crate) fn finish(&self) {
+        let now = self.now();
+        let mut core = self.core();
+        core.scheduler.finish();
+        core.scheduler.expire(now);
+        core.dispatch(now);
+    }
+
+    pub(crate) fn running(&self) -> Option<FiberId> {
+        self.core().scheduler.running()
+    }
+
+    // ---- what the driver does ----
+
+    /// The argument of the next fiber to start, once.
+    pub(crate) fn take_start(&self) -> Option<u32> {
+        self.core().start.take()
+    }
+
+    /// Wakes what is due and lets a fiber go on if none runs.
+    pub(crate) fn advance(&self) {
+        let now = self.now();
+        let mut core = self.core();
+        core.scheduler.expire(now);
+        core.dispatch(now);
+    }
+
+    /// With every fiber waiting: until when. `Err` means for ever.
+    pub(crate) fn idle_until(&self) -> Idle {
+        let core = self.core();
+        if core.scheduler.running().is_some() {
+            Idle::Running
+        } else if core.scheduler.is_deadlocked() {
+            Idle::Deadlocked
+        } else {
+            Idle::Until(core.scheduler.next_deadline())
+        }
+    }
+
+    /// Lets the main fiber report the deadlock. False if it is not there to do so.
+    pub(crate) fn report_deadlock(&self) -> bool {
+        let now = self.now();
+        let mut core = self.core();
+        core.scheduler.wake(FiberId::MAIN, Wake::Deadlocked);
+        core.dispatch(now)
+    }
+
+    /// At a tick: whether the running fiber should give way. `interval` is the guest's wish.
+    pub(crate) fn tick(&self, interval: Option<std::time::Duration>) -> bool {
+        let now = self.now();
+        let mut core = self.core();
+        if let Some(interval) = interval {
+            core.scheduler.set_interval(interval);
+        }
+        core.scheduler.expire(now);
+        core.scheduler.should_preempt(now)
+    }
+
+    pub(crate) fn switches(&self) -> u64 {
+        self.core().scheduler.switches()
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.core().scheduler.live()
+    }
+
+    pub(crate) fn register_driver(&self, waker: &Waker) {
+        self.driver.register(waker);
+    }
+
+    // ---- CPU time ----
+
+    /// The driver's poll begins on this thread.
+    pub(crate) fn begin_slice(&self) {
+        self.cpu_start.store(thread_cpu_nanos(), Ordering::Relaxed);
+    }
+
+    /// The driver's poll ends, on the same thread.
+    pub(crate) fn end_slice(&self) {
+        self.cpu_time.store(self.cpu_nanos(), Ordering::Relaxed);
+    }
+
+    /// CPU time used so far; called only between [`Fibers::begin_slice`] and [`Fibers::end_slice`].
+    pub(crate) fn cpu_nanos(&self) -> u64 {
+        let slice = thread_cpu_nanos().saturating_sub(self.cpu_start.load(Ordering::Relaxed));
+        self.cpu_time.load(Ordering::Relaxed) + slice
+    }
+
+    /// CPU time of all finished polls.
+    pub(crate) fn cpu_nanos_at_rest(&self) -> u64 {
+        self.cpu_time.load(Ordering::Relaxed)
+    }
+
+    // ---- from outside the run, any thread ----
+
+    /// Wakes a fiber for something that happened outside.
+    pub(crate) fn wake_from_outside(&self, fiber: FiberId) {
+        self.core().scheduler.wake(fiber, Wake::Ready);
+        self.driver.wake();
+    }
+
+    pub(crate) fn interrupt(&self) {
+        self.core().scheduler.interrupt();
+        self.driver.wake();
+    }
+
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.driver.wake();
+    }
+
+    pub(crate) fn check_killed(&self) -> Result<(), Stop> {
+        match self.killed.load(Ordering::Acquire) {
+            true => Err(Stop(Outcome::Killed)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What an idle sandbox waits for.
+pub(crate) enum Idle {
+    /// It is not idle.
+    Running,
+    /// For the world outside, and at most until this time.
+    Until(Option<u64>),
+    /// For nothing that could ever happen.
+    Deadlocked,
+}
+
+/// A parked fiber. Dropping it (with its store) leaves the fiber parked for good.
+pub(crate) struct Park {
+    fibers: Arc<Fibers>,
+    /// `None` for a guest that parks while the scheduler thinks that nobody runs: it stays there.
+    fiber: Option<FiberId>,
+}
+
+impl Future for Park {
+    type Output = Wake;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Wake> {
+        let Some(fiber) = self.fiber else {
+            return Poll::Pending;
+        };
+        let mut core = self.fibers.core();
+        let parked = core.parked(fiber);
+        match parked.wake.take() {
+            Some(wake) => Poll::Ready(wake),
+            None => {
+                parked.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+fn thread_cpu_nanos() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid place for the result, and the clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

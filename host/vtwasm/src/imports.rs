@@ -1,0 +1,261 @@
+//! The host functions of `wit/world.wit`. All but `park` return at once.
+
+use crate::control::Control;
+use crate::fibers::Fibers;
+use crate::limits::Memory;
+use crate::outcome::{Limit, Outcome, Stop};
+use crate::scheduler::{FiberId, Reason, Wake};
+use crate::stacks::Promise;
+use crate::stdio::{Stdin, Stdout, errno};
+use std::sync::Arc;
+use std::time::SystemTime;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, ResourceTable, WasmList};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// What a store holds.
+pub(crate) struct State {
+    pub(crate) fibers: Arc<Fibers>,
+    pub(crate) memory: Memory,
+    pub(crate) control: Option<Control>,
+    pub(crate) stacks: Promise,
+    pub(crate) stdin: Stdin,
+    /// stdout and stderr; `None` once they are finished.
+    pub(crate) outputs: Option<[Stdout; 2]>,
+    pub(crate) output_limit: Option<u64>,
+    pub(crate) written: u64,
+    pub(crate) threads: u64,
+    pub(crate) wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl State {
+    fn output(&mut self, fd: u32) -> Option<&mut Stdout> {
+        self.outputs.as_mut()?.get_mut((fd as usize).checked_sub(1)?)
+    }
+}
+
+#[derive(Clone, Copy, ComponentType, Lift)]
+#[allow(dead_code, reason = "`Lift` makes the values")]
+#[component(enum)]
+#[repr(u8)]
+enum WitReason {
+    #[component(name = "yield")]
+    Yield,
+    #[component(name = "preempt")]
+    Preempt,
+    #[component(name = "sleep")]
+    Sleep,
+    #[component(name = "mutex")]
+    Mutex,
+    #[component(name = "condition")]
+    Condition,
+    #[component(name = "semaphore")]
+    Semaphore,
+    #[component(name = "rwlock")]
+    Rwlock,
+    #[component(name = "join")]
+    Join,
+    #[component(name = "io")]
+    Io,
+    #[component(name = "exit")]
+    Exit,
+}
+
+impl From<WitReason> for Reason {
+    fn from(reason: WitReason) -> Reason {
+        match reason {
+            WitReason::Yield => Reason::Yield,
+            WitReason::Preempt => Reason::Preempt,
+            WitReason::Sleep => Reason::Sleep,
+            WitReason::Mutex => Reason::Mutex,
+            WitReason::Condition => Reason::Condition,
+            WitReason::Semaphore => Reason::Semaphore,
+            WitReason::Rwlock => Reason::Rwlock,
+            WitReason::Join => Reason::Join,
+            WitReason::Io => Reason::Io,
+            WitReason::Exit => Reason::Exit,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(enum)]
+#[repr(u8)]
+enum WitWake {
+    #[component(name = "ready")]
+    Ready,
+    #[component(name = "timed-out")]
+    TimedOut,
+    #[component(name = "interrupted")]
+    Interrupted,
+    #[component(name = "deadlocked")]
+    Deadlocked,
+}
+
+impl From<Wake> for WitWake {
+    fn from(wake: Wake) -> WitWake {
+        match wake {
+            Wake::Ready => WitWake::Ready,
+            Wake::TimedOut => WitWake::TimedOut,
+            Wake::Interrupted => WitWake::Interrupted,
+            Wake::Deadlocked => WitWake::Deadlocked,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ComponentType, Lift)]
+#[allow(dead_code, reason = "`Lift` makes the values")]
+#[component(enum)]
+#[repr(u8)]
+enum Clock {
+    #[component(name = "realtime")]
+    Realtime,
+    #[component(name = "monotonic")]
+    Monotonic,
+}
+
+#[derive(Clone, Copy, ComponentType, Lift)]
+#[allow(dead_code, reason = "`Lift` makes the values")]
+#[component(enum)]
+#[repr(u8)]
+enum Interest {
+    #[component(name = "read")]
+    Read,
+    #[component(name = "write")]
+    Write,
+}
+
+/// A linker with everything that Python imports.
+pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    add_fibers(&mut linker)?;
+    add_clocks(&mut linker)?;
+    add_stdio(&mut linker)?;
+    Ok(linker)
+}
+
+fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance("vtwasm:host/fibers@0.1.0")?;
+    instance.func_wrap(
+        "control",
+        |mut store: StoreContextMut<'_, State>, (address, bytes): (u32, WasmList<u8>)| {
+            let control = Control::new(address, bytes.as_le_slice(&store)).map_err(wasmtime::Error::msg)?;
+            store.data_mut().control = Some(control);
+            Ok(())
+        },
+    )?;
+    instance.func_wrap(
+        "spawn",
+        |mut store: StoreContextMut<'_, State>, (thread,): (u32,)| {
+            let state = store.data_mut();
+            if !state.stacks.add_one() {
+                return Ok((0,));
+            }
+            let fiber = state.fibers.spawn(thread);
+            match fiber {
+                Some(_) => state.threads += 1,
+                None => state.stacks.remove_one(),
+            }
+            Ok((fiber.map_or(0, |fiber| fiber.0),))
+        },
+    )?;
+    instance.func_wrap_concurrent(
+        "park",
+        |accessor: &Accessor<State>, (reason, _subject, deadline): (WitReason, u32, i64)| {
+            let deadline = u64::try_from(deadline).ok();
+            let park = accessor.with(|mut access| access.get().fibers.park(reason.into(), deadline));
+            Box::pin(async move { Ok((WitWake::from(park.await),)) })
+        },
+    )?;
+    instance.func_wrap("unpark", |store: StoreContextMut<'_, State>, (fiber,): (u32,)| {
+        store.data().fibers.unpark(FiberId(fiber));
+        Ok(())
+    })?;
+    instance.func_wrap("finish", |mut store: StoreContextMut<'_, State>, (): ()| {
+        store.data_mut().stacks.remove_one();
+        store.data().fibers.finish();
+        Ok(())
+    })?;
+    instance.func_wrap(
+        "exit",
+        |_: StoreContextMut<'_, State>, (code,): (u32,)| -> wasmtime::Result<()> {
+            Err(Stop(Outcome::Exited(code)).into())
+        },
+    )
+}
+
+fn add_clocks(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance("vtwasm:host/clocks@0.1.0")?;
+    instance.func_wrap("now", |store: StoreContextMut<'_, State>, (clock,): (Clock,)| {
+        Ok((match clock {
+            Clock::Monotonic => store.data().fibers.now(),
+            Clock::Realtime => SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |time| time.as_nanos() as u64),
+        },))
+    })?;
+    instance.func_wrap("cpu-time", |store: StoreContextMut<'_, State>, (): ()| {
+        Ok((store.data().fibers.cpu_nanos(),))
+    })
+}
+
+fn add_stdio(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance("vtwasm:host/stdio@0.1.0")?;
+    instance.func_wrap("read", |store: StoreContextMut<'_, State>, (length,): (u32,)| {
+        Ok((store.data().stdin.read(length as usize),))
+    })?;
+    instance.func_wrap(
+        "write",
+        |mut store: StoreContextMut<'_, State>, (fd, bytes): (u32, WasmList<u8>)| {
+            // The list borrows the store that the stream is in; a stream takes 64 KiB at most.
+            let slice = bytes.as_le_slice(&store);
+            let bytes = slice[..slice.len().min(64 * 1024)].to_vec();
+            let state = store.data_mut();
+            let written = match state.output(fd) {
+                Some(output) => output.write(&bytes),
+                None => Err(errno::BADF),
+            };
+            state.written += written.unwrap_or(0) as u64;
+            if state.output_limit.is_some_and(|limit| state.written > limit) {
+                return Err(Stop(Outcome::LimitHit(Limit::Output)).into());
+            }
+            Ok((written.map(|n| n as u32),))
+        },
+    )?;
+    instance.func_wrap(
+        "subscribe",
+        |mut store: StoreContextMut<'_, State>, (fd, interest): (u32, Interest)| {
+            let state = store.data_mut();
+            let Some(fiber) = state.fibers.running() else {
+                return Ok((true,));
+            };
+            let ready = match (fd, interest) {
+                (0, Interest::Read) => state.stdin.subscribe(fiber),
+                (_, Interest::Write) => state.output(fd).is_none_or(|output| output.subscribe(fiber)),
+                _ => true,
+            };
+            Ok((ready,))
+        },
+    )?;
+    instance.func_wrap(
+        "is-terminal",
+        |mut store: StoreContextMut<'_, State>, (fd,): (u32,)| {
+            let state = store.data_mut();
+            Ok((match fd {
+                0 => state.stdin.terminal,
+                _ => state.output(fd).is_some_and(|output| output.terminal),
+            },))
+        },
+    )
+}

@@ -1,0 +1,79 @@
+//! How a run ended, and what it used.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How a run ended. Reaching a limit is a result, not an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The program came to its end, with this exit code.
+    Exited(u32),
+    /// It reached a limit that ends a run.
+    LimitHit(Limit),
+    /// Somebody killed it by its [`Handle`](crate::Handle).
+    Killed,
+    /// Every thread waited for another one. Their stacks are on the sandbox's stderr.
+    Deadlocked,
+    /// The guest broke down: it aborted (with a message on its stderr) or wasm trapped.
+    Trapped(String),
+}
+
+/// A limit that ends a run. Other limits (memory, threads) are exceptions inside Python.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`Limits::cpu_time`](crate::Limits::cpu_time).
+    CpuTime,
+    /// [`Limits::wall_time`](crate::Limits::wall_time).
+    WallTime,
+    /// [`Limits::output`](crate::Limits::output).
+    Output,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::CpuTime => "CPU time",
+            Limit::WallTime => "wall time",
+            Limit::Output => "output",
+        })
+    }
+}
+
+/// What a run used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// CPU time of the host thread while it ran this sandbox.
+    pub cpu_time: Duration,
+    /// From the start to the end.
+    pub wall_time: Duration,
+    /// The largest size of the linear memory, in bytes.
+    pub peak_memory: u64,
+    /// Threads started, the main one included.
+    pub threads: u64,
+    /// Times that a fiber was switched to.
+    pub switches: u64,
+    /// Bytes written to stdout and stderr.
+    pub output: u64,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used.
+    pub usage: Usage,
+    /// What was written to stdout, if it was [captured](crate::Output::Capture).
+    pub stdout: Vec<u8>,
+    /// What was written to stderr, if it was [captured](crate::Output::Capture).
+    pub stderr: Vec<u8>,
+}
+
+/// Ends a run from inside a host function or an epoch callback; wasmtime carries it out.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the run ends: {0:?}")]
+pub(crate) struct Stop(pub(crate) Outcome);

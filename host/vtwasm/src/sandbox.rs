@@ -1,0 +1,298 @@
+//! A sandbox: one Python program with its permissions, streams and limits, and its run.
+
+use crate::driver::{self, Deadlines};
+use crate::error::{Error, Result};
+use crate::fibers::Fibers;
+use crate::imports::State;
+use crate::limits::{Limits, Memory};
+use crate::outcome::{Outcome, Report, Stop, Usage};
+use crate::python::Python;
+use crate::stacks::Promise;
+use crate::stdio::{Input, Output, Stdin, Stdout, WakeFiber};
+use std::future::poll_fn;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+
+/// Dropping a store costs some µs a fiber; beyond so many it is done on another thread.
+const FIBERS_TO_DROP_HERE: usize = 256;
+
+/// What a mounted folder may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Its files may be read.
+    Read,
+    /// Its files may be read, written, made and removed.
+    ReadWrite,
+}
+
+/// Sets up a [`Sandbox`]. Without calls, nothing is permitted: no files but the standard library's,
+/// no environment, empty stdin, no output.
+pub struct Builder {
+    python: Python,
+    wasi: WasiCtxBuilder,
+    limits: Limits,
+    stdin: Input,
+    stdout: Output,
+    stderr: Output,
+}
+
+impl Builder {
+    /// The command line of Python, its name first: `["python3", "script.py", "argument"]`.
+    pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<str>>) -> &mut Builder {
+        for arg in args {
+            self.wasi.arg(arg);
+        }
+        self
+    }
+
+    /// Adds a variable to `os.environ`.
+    pub fn env(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> &mut Builder {
+        self.wasi.env(name, value);
+        self
+    }
+
+    /// Shows the host's folder `host` as `guest`, an absolute path in the sandbox.
+    ///
+    /// # Errors
+    /// [`Error::Mount`] if the folder cannot be opened.
+    pub fn mount(
+        &mut self,
+        host: impl AsRef<Path>,
+        guest: impl AsRef<str>,
+        access: Access,
+    ) -> Result<&mut Builder> {
+        let permissions = match access {
+            Access::Read => FsPerms::ReadOnly,
+            Access::ReadWrite => FsPerms::ReadWrite,
+        };
+        let host = host.as_ref();
+        self.wasi
+            .preopened_dir(host, guest, permissions)
+            .map_err(|source| Error::Mount {
+                path: host.to_owned(),
+                source,
+            })?;
+        Ok(self)
+    }
+
+    /// The working folder that relative paths start from: `PWD` of the guest. Default: `/`.
+    pub fn cwd(&mut self, guest: impl AsRef<str>) -> &mut Builder {
+        self.wasi.initial_cwd(guest);
+        self
+    }
+
+    /// Replaces the [default limits](Limits::default).
+    pub fn limits(&mut self, limits: Limits) -> &mut Builder {
+        self.limits = limits;
+        self
+    }
+
+    /// Where `sys.stdin` comes from.
+    pub fn stdin(&mut self, input: Input) -> &mut Builder {
+        self.stdin = input;
+        self
+    }
+
+    /// Where `sys.stdout` goes to.
+    pub fn stdout(&mut self, output: Output) -> &mut Builder {
+        self.stdout = output;
+        self
+    }
+
+    /// Where `sys.stderr` goes to.
+    pub fn stderr(&mut self, output: Output) -> &mut Builder {
+        self.stderr = output;
+        self
+    }
+
+    /// The sandbox, ready to run. The builder is left with its defaults.
+    ///
+    /// # Errors
+    /// [`Error::Mount`] for the standard library, [`Error::Stream`].
+    pub fn build(&mut self) -> Result<Sandbox> {
+        let library = self.python.library().to_owned();
+        self.mount(library, "/usr/lib", Access::Read)?;
+        let engine = self.python.engine();
+        let limits = std::mem::take(&mut self.limits);
+        let fibers = Fibers::new(limits.threads);
+        let weak = Arc::downgrade(&fibers);
+        let wake: WakeFiber = Arc::new(move |fiber| {
+            if let Some(fibers) = weak.upgrade() {
+                fibers.wake_from_outside(fiber);
+            }
+        });
+        let stream = |stream| move |source| Error::Stream { stream, source };
+        let stdin = Stdin::new(std::mem::take(&mut self.stdin), wake.clone()).map_err(stream("stdin"))?;
+        let stdout = Stdout::new(std::mem::take(&mut self.stdout), std::io::stdout(), wake.clone())
+            .map_err(stream("stdout"))?;
+        let stderr = Stdout::new(std::mem::take(&mut self.stderr), std::io::stderr(), wake)
+            .map_err(stream("stderr"))?;
+        let state = State {
+            fibers: fibers.clone(),
+            memory: Memory::new(limits.memory),
+            control: None,
+            stacks: Promise::new(engine.arena()),
+            stdin,
+            outputs: Some([stdout, stderr]),
+            output_limit: limits.output,
+            written: 0,
+            threads: 1,
+            // Files are read in place: a hop to another thread and back costs more than the read.
+            wasi: self.wasi.allow_blocking_current_thread(true).build(),
+            table: ResourceTable::new(),
+        };
+        let mut store = Store::new(engine.wasmtime(), state);
+        store.limiter(|state| &mut state.memory);
+        // wasmtime keeps some handles for each thread that waits; its default ends at 100,000.
+        let threads = limits.threads as usize;
+        store.set_max_component_handles(100_000 + 8 * threads);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(100_000 + 16 * threads);
+        }
+        let deadlines = Deadlines::new(limits.wall_time, limits.cpu_time);
+        driver::arm(&mut store, deadlines);
+        Ok(Sandbox {
+            python: self.python.clone(),
+            store,
+            fibers,
+            deadlines,
+        })
+    }
+}
+
+/// One Python program that has not run yet.
+pub struct Sandbox {
+    python: Python,
+    store: Store<State>,
+    fibers: Arc<Fibers>,
+    deadlines: Deadlines,
+}
+
+/// Reaches a running sandbox from any thread. Calls after its end do nothing.
+#[derive(Clone)]
+pub struct Handle {
+    fibers: Arc<Fibers>,
+}
+
+impl Handle {
+    /// `KeyboardInterrupt` in the main thread, as Ctrl-C does it.
+    pub fn interrupt(&self) {
+        self.fibers.interrupt();
+    }
+
+    /// Ends the run, whatever it does, as [`Outcome::Killed`].
+    pub fn kill(&self) {
+        self.fibers.kill();
+    }
+}
+
+impl Sandbox {
+    /// Starts to set up a sandbox for `python`.
+    pub fn builder(python: &Python) -> Builder {
+        Builder {
+            python: python.clone(),
+            wasi: WasiCtxBuilder::new(),
+            limits: Limits::default(),
+            stdin: Input::default(),
+            stdout: Output::default(),
+            stderr: Output::default(),
+        }
+    }
+
+    /// A handle to interrupt or kill the run.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            fibers: self.fibers.clone(),
+        }
+    }
+
+    /// Runs the program to its end, on whatever tokio runtime polls this.
+    ///
+    /// Dropping the future ends the run at its next wait or at the next tick; what was captured is
+    /// lost with it.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if the host failed. What the program did is in the [`Report`].
+    pub async fn run(mut self) -> Result<Report> {
+        let engine = self.python.engine().clone();
+        let component = self.python.component();
+        let result = driver::run(
+            &engine,
+            &mut self.store,
+            engine.linker(),
+            component,
+            self.deadlines,
+        )
+        .await;
+        let mut outcome = outcome(result)?;
+        let [stdout, stderr] = self.store.data_mut().outputs.take().map_or_else(
+            || unreachable!("only this takes the outputs, and only once"),
+            |outputs| outputs.map(Stdout::finish),
+        );
+        if !matches!(outcome, Outcome::Killed) {
+            for (_, drained) in [stdout.1, stderr.1].map(|drained| ((), drained)) {
+                if let Some(drained) = drained
+                    && let Err(Stop(stopped)) = self.drained(drained).await
+                {
+                    outcome = stopped;
+                }
+            }
+        }
+        let report = Report {
+            outcome,
+            usage: self.usage(),
+            stdout: stdout.0,
+            stderr: stderr.0,
+        };
+        if self.fibers.live() > FIBERS_TO_DROP_HERE {
+            std::thread::spawn(move || drop(self));
+        }
+        Ok(report)
+    }
+
+    /// Waits until a stream is written out, or the run is killed meanwhile.
+    async fn drained(&self, mut drained: tokio::sync::oneshot::Receiver<()>) -> Result<(), Stop> {
+        poll_fn(|context| {
+            self.fibers.register_driver(context.waker());
+            if let Err(stop) = self.fibers.check_killed() {
+                return Poll::Ready(Err(stop));
+            }
+            // An error is a thread that is gone, so there is nothing to wait for either.
+            Pin::new(&mut drained).poll(context).map(|_| Ok(()))
+        })
+        .await
+    }
+
+    fn usage(&self) -> Usage {
+        let state = self.store.data();
+        Usage {
+            cpu_time: Duration::from_nanos(self.fibers.cpu_nanos_at_rest()),
+            wall_time: Duration::from_nanos(self.fibers.now()),
+            peak_memory: state.memory.peak() as u64,
+            threads: state.threads,
+            switches: self.fibers.switches(),
+            output: state.written,
+        }
+    }
+}
+
+/// Tells an end on purpose from a trap of the guest and from a failure of the host.
+fn outcome(result: wasmtime::Result<u32>) -> Result<Outcome> {
+    let error = match result {
+        Ok(code) => return Ok(Outcome::Exited(code)),
+        Err(error) => error,
+    };
+    if let Some(Stop(outcome)) = error.downcast_ref::<Stop>() {
+        return Ok(outcome.clone());
+    }
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(_) => Ok(Outcome::Trapped(format!("{error:#}"))),
+        None => Err(Error::Run(error)),
+    }
+}

@@ -1,0 +1,414 @@
+//! The three standard streams: bounded buffers between the guest, which never waits in a host call,
+//! and host threads that do.
+
+use crate::scheduler::FiberId;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use tokio::sync::oneshot;
+
+/// Bytes that a stream holds in the host at most.
+const CAPACITY: usize = 64 * 1024;
+
+/// WASI preview 1's numbers.
+pub(crate) mod errno {
+    pub(crate) const AGAIN: u16 = 6;
+    pub(crate) const BADF: u16 = 8;
+    pub(crate) const IO: u16 = 29;
+    pub(crate) const PIPE: u16 = 64;
+}
+
+/// Where a sandbox's stdin comes from.
+#[derive(Default)]
+#[non_exhaustive]
+pub enum Input {
+    /// It is at its end from the start.
+    #[default]
+    Empty,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A reader, which a thread of its own reads once the program asks for stdin. After the run that
+    /// thread lives on until its last `read` returns.
+    Reader(Box<dyn Read + Send>),
+    /// This process's stdin.
+    Inherit,
+}
+
+/// Where a sandbox's stdout or stderr goes to.
+#[derive(Default)]
+#[non_exhaustive]
+pub enum Output {
+    /// Nowhere.
+    #[default]
+    Null,
+    /// Into the [`Report`](crate::Report).
+    Capture,
+    /// A writer, in a thread of its own. A program that writes faster waits; only its writing thread
+    /// does.
+    Writer(Box<dyn Write + Send>),
+    /// This process's stdout or stderr.
+    Inherit,
+}
+
+/// Wakes a fiber that waits for a stream; called from any thread.
+pub(crate) type WakeFiber = Arc<dyn Fn(FiberId) + Send + Sync>;
+
+/// A bounded buffer with the guest at one end and a host thread at the other.
+struct Pipe {
+    state: Mutex<PipeState>,
+    /// Tells the host thread that there is something to do.
+    changed: Condvar,
+    wake: WakeFiber,
+}
+
+#[derive(Default)]
+struct PipeState {
+    buffer: VecDeque<u8>,
+    /// No byte will be added any more.
+    ended: bool,
+    /// The other side is gone: the errno for this one.
+    broken: Option<u16>,
+    /// The guest has asked for input, so that it is right to read some.
+    wanted: bool,
+    waiting: Vec<FiberId>,
+}
+
+impl Pipe {
+    fn new(wake: WakeFiber) -> Arc<Pipe> {
+        Arc::new(Pipe {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            wake,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PipeState> {
+        self.state.lock().expect("no code panics with the lock")
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, PipeState>) -> MutexGuard<'a, PipeState> {
+        self.changed.wait(state).expect("no code panics with the lock")
+    }
+
+    /// Changes the state from the host's side and wakes the fibers that wait for it.
+    fn update(&self, change: impl FnOnce(&mut PipeState)) {
+        let waiting = {
+            let mut state = self.lock();
+            change(&mut state);
+            std::mem::take(&mut state.waiting)
+        };
+        for fiber in waiting {
+            (self.wake)(fiber);
+        }
+    }
+
+    /// Registers a fiber unless `ready`.
+    fn subscribe(&self, fiber: FiberId, ready: impl FnOnce(&PipeState) -> bool) -> bool {
+        let mut state = self.lock();
+        if ready(&state) {
+            return true;
+        }
+        state.wanted = true;
+        if !state.waiting.contains(&fiber) {
+            state.waiting.push(fiber);
+        }
+        self.changed.notify_one();
+        false
+    }
+}
+
+/// The guest's end of stdin.
+pub(crate) struct Stdin {
+    pipe: Arc<Pipe>,
+    pub(crate) terminal: bool,
+}
+
+impl Stdin {
+    pub(crate) fn new(input: Input, wake: WakeFiber) -> io::Result<Stdin> {
+        let pipe = Pipe::new(wake);
+        let mut terminal = false;
+        let reader: Option<Box<dyn Read + Send>> = match input {
+            Input::Empty => None,
+            Input::Bytes(bytes) => {
+                pipe.lock().buffer = bytes.into();
+                None
+            }
+            Input::Reader(reader) => Some(reader),
+            Input::Inherit => {
+                terminal = io::stdin().is_terminal();
+                Some(Box::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
+            }
+        };
+        match reader {
+            Some(reader) => {
+                let pipe = pipe.clone();
+                spawn_thread("stdin", move || fill(&pipe, reader))?;
+            }
+            None => pipe.lock().ended = true,
+        }
+        Ok(Stdin { pipe, terminal })
+    }
+
+    pub(crate) fn read(&self, length: usize) -> Result<Vec<u8>, u16> {
+        let mut state = self.pipe.lock();
+        if !state.buffer.is_empty() {
+            let length = length.min(state.buffer.len());
+            let bytes = state.buffer.drain(..length).collect();
+            self.pipe.changed.notify_one();
+            return Ok(bytes);
+        }
+        match state.broken {
+            Some(errno) => Err(errno),
+            None if state.ended => Ok(Vec::new()),
+            None => Err(errno::AGAIN),
+        }
+    }
+
+    pub(crate) fn subscribe(&self, fiber: FiberId) -> bool {
+        self.pipe.subscribe(fiber, PipeState::readable)
+    }
+}
+
+impl PipeState {
+    fn readable(&self) -> bool {
+        !self.buffer.is_empty() || self.ended || self.broken.is_some()
+    }
+
+    fn writable(&self) -> bool {
+        self.buffer.len() < CAPACITY || self.broken.is_some()
+    }
+}
+
+impl Drop for Stdin {
+    fn drop(&mut self) {
+        self.pipe.lock().broken = Some(errno::PIPE);
+        self.pipe.changed.notify_one();
+    }
+}
+
+/// The thread that reads stdin, one read per wish of the guest, so that what the program leaves
+/// unread stays with whoever reads after it as far as possible.
+fn fill(pipe: &Pipe, mut reader: Box<dyn Read + Send>) {
+    let mut chunk = vec![0; CAPACITY];
+    loop {
+        let mut state = pipe.lock();
+        while state.broken.is_none() && !(state.wanted && state.buffer.is_empty()) {
+            state = pipe.wait(state);
+        }
+        if state.broken.is_some() {
+            return;
+        }
+        state.wanted = false;
+        drop(state);
+        match reader.read(&mut chunk) {
+            Ok(0) => return pipe.update(|state| state.ended = true),
+            Ok(n) => pipe.update(|state| state.buffer.extend(&chunk[..n])),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                pipe.lock().wanted = true;
+            }
+            Err(_) => return pipe.update(|state| state.broken = Some(errno::IO)),
+        }
+    }
+}
+
+/// The guest's end of stdout or stderr.
+pub(crate) struct Stdout {
+    sink: Sink,
+    pub(crate) terminal: bool,
+}
+
+enum Sink {
+    Null,
+    Capture(Vec<u8>),
+    Thread(Arc<Pipe>, oneshot::Receiver<()>),
+}
+
+impl Stdout {
+    pub(crate) fn new(
+        output: Output,
+        inherited: impl AsFd + IsTerminal,
+        wake: WakeFiber,
+    ) -> io::Result<Stdout> {
+        let mut terminal = false;
+        let writer: Box<dyn Write + Send> = match output {
+            Output::Null => {
+                return Ok(Stdout {
+                    sink: Sink::Null,
+                    terminal,
+                });
+            }
+            Output::Capture => {
+                return Ok(Stdout {
+                    sink: Sink::Capture(Vec::new()),
+                    terminal,
+                });
+            }
+            Output::Writer(writer) => writer,
+            Output::Inherit => {
+                terminal = inherited.is_terminal();
+                Box::new(File::from(inherited.as_fd().try_clone_to_owned()?))
+            }
+        };
+        let pipe = Pipe::new(wake);
+        let (done, drained) = oneshot::channel();
+        let thread_pipe = pipe.clone();
+        spawn_thread("stdout", move || {
+            drain(&thread_pipe, writer);
+            let _ = done.send(());
+        })?;
+        Ok(Stdout {
+            sink: Sink::Thread(pipe, drained),
+            terminal,
+        })
+    }
+
+    /// Takes as much as there is room for.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<usize, u16> {
+        match &mut self.sink {
+            Sink::Null => Ok(bytes.len()),
+            Sink::Capture(captured) => {
+                captured.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            Sink::Thread(pipe, _) => {
+                let mut state = pipe.lock();
+                if let Some(errno) = state.broken {
+                    return Err(errno);
+                }
+                let taken = bytes.len().min(CAPACITY - state.buffer.len());
+                if taken == 0 && !bytes.is_empty() {
+                    return Err(errno::AGAIN);
+                }
+                state.buffer.extend(&bytes[..taken]);
+                pipe.changed.notify_one();
+                Ok(taken)
+            }
+        }
+    }
+
+    pub(crate) fn subscribe(&self, fiber: FiberId) -> bool {
+        match &self.sink {
+            Sink::Thread(pipe, _) => pipe.subscribe(fiber, PipeState::writable),
+            _ => true,
+        }
+    }
+
+    /// Ends the stream. The receiver tells when everything is written.
+    pub(crate) fn finish(self) -> (Vec<u8>, Option<oneshot::Receiver<()>>) {
+        match self.sink {
+            Sink::Null => (Vec::new(), None),
+            Sink::Capture(bytes) => (bytes, None),
+            Sink::Thread(pipe, drained) => {
+                pipe.update(|state| state.ended = true);
+                pipe.changed.notify_one();
+                (Vec::new(), Some(drained))
+            }
+        }
+    }
+}
+
+/// The thread that writes what the guest wrote.
+fn drain(pipe: &Pipe, mut writer: Box<dyn Write + Send>) {
+    let mut chunk = Vec::new();
+    loop {
+        let mut state = pipe.lock();
+        while state.buffer.is_empty() && !state.ended {
+            state = pipe.wait(state);
+        }
+        if state.buffer.is_empty() {
+            return;
+        }
+        chunk.clear();
+        chunk.extend(state.buffer.drain(..));
+        drop(state);
+        pipe.update(|_| ());
+        if let Err(error) = writer.write_all(&chunk).and_then(|()| writer.flush()) {
+            let errno = match error.kind() {
+                io::ErrorKind::BrokenPipe => errno::PIPE,
+                _ => errno::IO,
+            };
+            return pipe.update(|state| state.broken = Some(errno));
+        }
+    }
+}
+
+fn spawn_thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name(format!("vtwasm-{name}"))
+        .spawn(body)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    fn nobody() -> WakeFiber {
+        Arc::new(|_| ())
+    }
+
+    #[test]
+    fn a_full_stdout_says_again_and_wakes_its_writer_later() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let (sender, woken) = mpsc::channel();
+        let wake: WakeFiber = Arc::new(move |fiber| sender.send(fiber).unwrap());
+        let mut out = Stdout::new(Output::Writer(Box::new(writer)), io::stdout(), wake).unwrap();
+        let mut sent = 0;
+        // Until the pipe of the kernel and ours are both full.
+        while out.subscribe(FiberId(7)) || woken.recv_timeout(std::time::Duration::from_millis(200)).is_ok() {
+            sent += out.write(&[b'x'; 4096]).unwrap_or(0);
+        }
+        assert_eq!(out.write(b"x"), Err(errno::AGAIN));
+        let reading = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all.len()
+        });
+        assert_eq!(woken.recv().unwrap(), FiberId(7));
+        let (_, drained) = out.finish();
+        drained.unwrap().blocking_recv().unwrap();
+        assert_eq!(reading.join().unwrap(), sent);
+    }
+
+    #[test]
+    fn a_closed_reader_is_epipe() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let mut out = Stdout::new(Output::Writer(Box::new(writer)), io::stdout(), nobody()).unwrap();
+        let result = loop {
+            match out.write(b"x") {
+                Ok(_) => std::thread::yield_now(),
+                Err(errno) => break errno,
+            }
+        };
+        assert_eq!(result, errno::PIPE);
+    }
+
+    #[test]
+    fn stdin_is_not_read_before_somebody_wants_it() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"hello").unwrap();
+        let (sender, woken) = mpsc::channel();
+        let wake: WakeFiber = Arc::new(move |fiber| sender.send(fiber).unwrap());
+        let kept = reader.try_clone().unwrap();
+        let stdin = Stdin::new(Input::Reader(Box::new(reader)), wake).unwrap();
+        assert_eq!(stdin.read(10), Err(errno::AGAIN));
+        assert!(!stdin.subscribe(FiberId(3)));
+        assert_eq!(woken.recv().unwrap(), FiberId(3));
+        assert_eq!(stdin.read(2), Ok(b"he".to_vec()));
+        assert_eq!(stdin.read(10), Ok(b"llo".to_vec()));
+        drop((writer, kept));
+    }
+
+    #[test]
+    fn the_end_of_stdin_stays_the_end() {
+        let stdin = Stdin::new(Input::Bytes(b"x".to_vec()), nobody()).unwrap();
+        assert_eq!(stdin.read(10), Ok(b"x".to_vec()));
+        assert!(stdin.subscribe(FiberId(1)));
+        assert_eq!(stdin.read(10), Ok(Vec::new()));
+        assert_eq!(stdin.read(10), Ok(Vec::new()));
+    }
+}
