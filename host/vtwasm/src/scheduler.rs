@@ -5,8 +5,8 @@
 //! recorded schedule is another `pick` and not another program.
 //!
 //! The rule: fibers that were woken go first, in the order of their wakes, because they have usually
-//! little to do; a fiber that gave way goes after them, but waits no longer than one switch interval
-//! once they keep coming. A running fiber gives way after one interval, or after half of one when a
+//! little to do. A fiber that gave way goes after them; if they keep coming, the two kinds take turns,
+//! so that neither starves the other. A running fiber gives way after one interval, or after half of one when a
 //! woken fiber waits for it.
 
 use std::cmp::Reverse;
@@ -97,6 +97,10 @@ pub struct Scheduler {
     timers: BinaryHeap<Reverse<(u64, FiberId, u32)>>,
     running: Option<FiberId>,
     slice_start: u64,
+    /// Whether the last pick came from `yielded`.
+    from_yielded: bool,
+    /// When a fiber picked from `yielded` last stopped running: the woken ones' turn began.
+    woken_turn: u64,
     interval: u64,
     live: usize,
     waiting_for_io: usize,
@@ -119,6 +123,8 @@ impl Scheduler {
             timers: BinaryHeap::new(),
             running: Some(FiberId::MAIN),
             slice_start: 0,
+            from_yielded: false,
+            woken_turn: 0,
             interval: 5_000_000,
             live: 1,
             waiting_for_io: 0,
@@ -240,12 +246,14 @@ impl Scheduler {
         if self.running.is_some() {
             return None;
         }
-        let overdue = |&(_, since): &(FiberId, u64)| now.saturating_sub(since) >= self.interval;
-        let fiber = if self.woken.is_empty() || self.yielded.front().is_some_and(overdue) {
-            self.yielded.pop_front().map(|(fiber, _)| fiber)
-        } else {
-            self.woken.pop_front()
-        }?;
+        if self.from_yielded {
+            self.woken_turn = now;
+        }
+        self.from_yielded = self.woken.is_empty() || self.yielded_is_due(now);
+        let fiber = match self.from_yielded {
+            true => self.yielded.pop_front()?.0,
+            false => self.woken.pop_front()?,
+        };
         self.running = Some(fiber);
         self.slice_start = now;
         self.switches += 1;
@@ -287,6 +295,24 @@ impl Scheduler {
                 .any(|&Reverse((_, fiber, generation))| self.is_current(fiber, generation))
     }
 
+    /// Both kinds wait: the woken ones had an interval, and so waited the first that gave way.
+    fn yielded_is_due(&self, now: u64) -> bool {
+        let waited = |since: u64| now.saturating_sub(since) >= self.interval;
+        self.yielded
+            .front()
+            .is_some_and(|&(_, since)| waited(since) && waited(self.woken_turn))
+    }
+
+    /// The earliest deadline, found the slow way.
+    #[cfg(test)]
+    fn next_live_deadline(&self) -> Option<u64> {
+        let live = self
+            .timers
+            .iter()
+            .filter(|&&Reverse((_, fiber, generation))| self.is_current(fiber, generation));
+        live.map(|&Reverse((deadline, ..))| deadline).min()
+    }
+
     fn main_is_ready(&self) -> bool {
         matches!(self.fibers[FiberId::MAIN.index()].state, State::Ready(_))
     }
@@ -307,6 +333,9 @@ impl Scheduler {
         }
     }
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
