@@ -1,0 +1,69 @@
+/* Included before everything else in every object of CPython and its C libraries. */
+#ifndef VTWASM_FORCE_H
+#define VTWASM_FORCE_H
+
+/* CPython's thread-local variables become plain ones in a section of their own, which `park` keeps
+ * per fiber (guest/fiber.c): wasm without threads has no thread-local storage. pyport.h honours a
+ * predefined thread_local. */
+#ifndef thread_local
+#define thread_local __attribute__((section("pytls")))
+#endif
+
+/* wasi-libc declares semaphores and does not say so, since it does not define them. */
+#ifndef _POSIX_SEMAPHORES
+#define _POSIX_SEMAPHORES 200809L
+#endif
+#ifndef HAVE_SEM_CLOCKWAIT
+#define HAVE_SEM_CLOCKWAIT 1
+#endif
+
+#include <semaphore.h>
+#include <stdint.h>
+#include <time.h>
+
+/* POSIX.1-2024; wasi-libc's header is older. */
+int sem_clockwait(sem_t *restrict, clockid_t, const struct timespec *restrict);
+
+/* Parks the calling thread as one that was asked to give way (guest/python.c). */
+void vtwasm_give_way(void);
+
+/* How many levels deep C code may recurse (CPython: Py_C_RECURSION_LIMIT), so that the worst path
+ * fits a fiber's native stack: STACK_SIZE less HOST_RESERVE in host/vtwasm/src/engine.rs. */
+#define VTWASM_C_RECURSION_LIMIT 2500
+
+/* --- The shadow stack -----------------------------------------------------------------------
+ *
+ * A thread starts on a small shadow stack and moves on to a big one when it needs it
+ * (guest/stack.c). Code that recurses asks, before it goes deeper, whether less than
+ * VTWASM_STACK_RESERVE is left: that much a function may use before the next check. */
+#define VTWASM_STACK_RESERVE 8192
+
+/* Where the running thread's segments end; equal when it has only one. */
+extern struct vtwasm_stack_ends {
+    uintptr_t base, extension;
+} vtwasm_stack_ends;
+
+static inline int vtwasm_stack_is_low(void)
+{
+    uintptr_t sp;
+    __asm__(".globaltype __stack_pointer, i32\n"
+            "global.get __stack_pointer\n"
+            "local.set %0"
+            : "=r"(sp));
+    return sp - vtwasm_stack_ends.base < VTWASM_STACK_RESERVE
+           || sp - vtwasm_stack_ends.extension < VTWASM_STACK_RESERVE;
+}
+
+/* Moves the caller, and all that it calls from now on, to a segment with room, if there is one. Its
+ * callers go on where they were: each restores the stack pointer from its own frame. Returns
+ * nonzero if there was no room. Written in assembler (guest/unwind.s), since it must not have a
+ * frame of its own. */
+int vtwasm_stack_grow(void);
+
+static inline void vtwasm_stack_ensure(void)
+{
+    if (vtwasm_stack_is_low())
+        (void)vtwasm_stack_grow();
+}
+
+#endif

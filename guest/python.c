@@ -1,0 +1,190 @@
+/* What knows CPython's insides: the control block, giving way, interrupts, deadlocks, and the room
+ * that its recursion checks do not see. */
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE 1
+#endif
+#include "vtwasm_force.h"
+
+#include "Python.h"
+
+#include "pycore_ceval.h"
+#include "pycore_interp.h"
+#include "pycore_pyerrors.h"
+#include "pycore_pystate.h"
+#include "pycore_runtime.h"
+#include "pycore_symtable.h"
+#include "pycore_traceback.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "vt.h"
+
+/* --- the control block (fibers.control in world.wit) --- */
+
+static struct {
+    uint32_t version;
+    uint32_t tstate;
+    uint32_t breaker_offset;
+    uint32_t breaker_bit;
+    uint32_t interval_us;
+    uint32_t reserved[3];
+} control = {
+    .version = 1,
+    .breaker_offset = offsetof(PyThreadState, eval_breaker),
+    .breaker_bit = _PY_GIL_DROP_REQUEST_BIT,
+    .interval_us = 5000,
+};
+
+__attribute__((import_module("vtwasm:host/fibers@0.1.0"), import_name("control"))) void
+fibers_control(const void *address, const void *bytes, size_t length);
+
+void vt_python_start(void)
+{
+    control.tstate = (uint32_t)(uintptr_t)&_Py_tss_tstate;
+    fibers_control(&control, &control, sizeof control);
+}
+
+void __real__PyEval_SetSwitchInterval(unsigned long microseconds);
+
+void __wrap__PyEval_SetSwitchInterval(unsigned long microseconds)
+{
+    control.interval_us = microseconds > 0 ? (uint32_t)microseconds : 1;
+    __real__PyEval_SetSwitchInterval(microseconds);
+}
+
+/* --- giving way, and leaving --- */
+
+/* Called between dropping and taking the GIL (guest/patches/), with the thread state detached. */
+void vtwasm_give_way(void)
+{
+    if (vt_park(VT_PREEMPT, 0, VT_FOREVER) == VT_INTERRUPTED)
+        vt_interrupt();
+}
+
+/* CPython's aborts on WASI, for want of pthread_exit. */
+_Noreturn void __wrap_PyThread_exit_thread(void) { pthread_exit(NULL); }
+
+/* --- interrupts --- */
+
+/* 128 + SIGINT, as a shell reports it. */
+#define EXIT_INTERRUPTED 130
+
+void vt_interrupt(void)
+{
+    void (*handler)(int) = signal(SIGINT, SIG_IGN);
+    signal(SIGINT, handler);
+    if (handler == SIG_DFL)
+        vt_exit_process(EXIT_INTERRUPTED);
+    if (handler != SIG_IGN)
+        raise(SIGINT);
+}
+
+/* --- deadlock --- */
+
+static const char *const waits_for[] = {
+    [VT_YIELD] = "its turn",          [VT_PREEMPT] = "its turn", [VT_SLEEP] = "a time",
+    [VT_MUTEX] = "a mutex",           [VT_CONDITION] = "a condition",
+    [VT_SEMAPHORE] = "a lock",        [VT_RWLOCK] = "a read-write lock",
+    [VT_JOIN] = "the end of a thread", [VT_IO] = "input or output", [VT_EXIT] = "nothing",
+};
+
+static void print_waits(PyInterpreterState *interp)
+{
+    for (PyThreadState *ts = interp->threads.head; ts; ts = ts->next) {
+        const vt_thread *thread = (const vt_thread *)ts->thread_id;
+        if (thread)
+            fprintf(stderr, "Thread 0x%08lx waits for %s (0x%08lx)\n", ts->thread_id,
+                    waits_for[thread->reason], (unsigned long)thread->subject);
+    }
+}
+
+/* What the program printed so far must not be lost. The GIL is free unless a thread parked with it,
+ * and then there is nothing to be done. */
+static void flush_stdout(void)
+{
+    struct _gil_runtime_state *gil = _PyInterpreterState_Main()->ceval.gil;
+    if (!gil || gil->locked)
+        return;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *file = PySys_GetObject("stdout");
+    if (file && file != Py_None)
+        Py_XDECREF(PyObject_CallMethod(file, "flush", NULL));
+    PyErr_Clear();
+    PyGILState_Release(state);
+}
+
+_Noreturn void vt_report_deadlock(void)
+{
+    /* Flushing may wait for a lock that a dead thread holds. */
+    static enum { FIRST, FLUSHING, REPORTING } stage;
+    if (stage == REPORTING || !Py_IsInitialized())
+        vt_exit_process(1);
+    if (stage == FIRST) {
+        stage = FLUSHING;
+        flush_stdout();
+    }
+    stage = REPORTING;
+    PyInterpreterState *interp = _PyInterpreterState_Main();
+    static const char heading[] = "Deadlock: every thread waits, and nothing can wake one.\n\n";
+    write(STDERR_FILENO, heading, sizeof heading - 1);
+    const char *error = _Py_DumpTracebackThreads(STDERR_FILENO, interp, NULL);
+    if (error)
+        fprintf(stderr, "(no traceback: %s)\n", error);
+    fputc('\n', stderr);
+    print_waits(interp);
+    vt_exit_process(1);
+}
+
+/* --- recursion --- */
+
+/* As much as an exception may need to be made and handled in. */
+#define HEADROOM (VTWASM_STACK_RESERVE / 2)
+
+static bool has_headroom(void)
+{
+    uintptr_t sp = vt_stack_pointer();
+    return sp - vtwasm_stack_ends.base >= HEADROOM && sp - vtwasm_stack_ends.extension >= HEADROOM;
+}
+
+/* _Py_CheckRecursiveCall's answer when there is no shadow stack left, whatever its counter says. */
+int vt_recursion_error(PyThreadState *tstate, const char *where)
+{
+    if (tstate->recursion_headroom) {
+        if (!has_headroom())
+            Py_FatalError("Cannot recover from stack overflow.");
+        return 0;
+    }
+    tstate->recursion_headroom++;
+    _PyErr_Format(tstate, PyExc_RecursionError, "maximum recursion depth exceeded%s", where);
+    tstate->recursion_headroom--;
+    tstate->c_recursion_remaining++;
+    return -1;
+}
+
+/* The compiler's passes count their own depth and never ask for stack: they begin on a segment that
+ * has room for the deepest program that they admit. */
+#define ON_A_LARGE_STACK(type, name, parameters, arguments) \
+    type __real_##name parameters;                          \
+    type __wrap_##name parameters                           \
+    {                                                       \
+        uintptr_t sp = vt_stack_pointer();                  \
+        vt_set_stack_pointer(vt_stack_with_room(sp));       \
+        type result = __real_##name arguments;              \
+        vt_set_stack_pointer(sp);                           \
+        return result;                                      \
+    }
+
+ON_A_LARGE_STACK(PyCodeObject *, _PyAST_Compile,
+                 (struct _mod * mod, PyObject *filename, PyCompilerFlags *flags, int optimize,
+                  struct _arena *arena),
+                 (mod, filename, flags, optimize, arena))
+ON_A_LARGE_STACK(int, _PyAST_Validate, (struct _mod * mod), (mod))
+ON_A_LARGE_STACK(int, _PyAST_Optimize,
+                 (struct _mod * mod, struct _arena *arena, int optimize, int features),
+                 (mod, arena, optimize, features))
+ON_A_LARGE_STACK(PyObject *, PyAST_mod2obj, (struct _mod * mod), (mod))
+ON_A_LARGE_STACK(struct symtable *, _PySymtable_Build,
+                 (struct _mod * mod, PyObject *filename, _PyFutureFeatures *future),
+                 (mod, filename, future))
