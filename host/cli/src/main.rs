@@ -1,2 +1,31 @@
-//! The `vtwasm` command.
-fn main() {}
+//! The `vtwasm` command: Python programs in a sandbox, every `threading.Thread` on a fiber.
+//!
+//! # Layout
+//! `options` is the command line as it is written; `program` and `permissions` decide what it
+//! means; `artifact` finds the Python to run; `run` joins them into a sandbox and tells how it
+//! ended, with `signals` beside it; `doctor` tells what is in use; `failure` is how errors reach
+//! people; `units` reads sizes and durations.
+
+mod artifact;
+mod doctor;
+mod failure;
+mod options;
+mod permissions;
+mod program;
+mod run;
+mod signals;
+mod units;
+
+use clap::Parser;
+
+use options::{Cli, Command};
+
+fn main() -> ! {
+    let result = match Cli::parse().command {
+        Command::Run(options) => run::run(&options),
+        Command::Doctor => doctor::doctor(),
+    };
+    let code = result.unwrap_or_else(|error| failure::report(&error));
+    // Not a return: a thread that still waits for stdin would hold the process back.
+    std::process::exit(code.into())
+}

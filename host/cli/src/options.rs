@@ -1,0 +1,272 @@
+//! What the command line says, as clap sees it. What it means is decided elsewhere.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::units;
+
+/// Runs Python programs in a sandbox, every threading.Thread on a fiber of its own
+#[derive(Debug, Parser)]
+#[command(name = "vtwasm", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands of `vtwasm`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a Python program
+    Run(Box<RunOptions>),
+    /// Tell which Python, engine, kernel features and limits are in use
+    Doctor,
+}
+
+const USAGE: &str = "vtwasm run [OPTIONS] [SCRIPT | - | -c CODE | -m MODULE] [ARGS]...";
+
+const AFTER_HELP: &str = "\
+Examples:
+  vtwasm run hello.py                          a script that reads only its own folder
+  vtwasm run --allow-write=out --timeout 10s job.py --fast
+  vtwasm run -c 'import sys; print(sys.version)'
+
+Exit status:
+  that of the program, or
+  2    the command line or the script cannot be used
+  122  the program made Python itself crash inside the sandbox
+  123  deadlock: every thread waited for another
+  124  a limit was hit; the message names it and its flag
+  125  vtwasm itself failed
+  130  ended by a second Ctrl-C (143: by SIGTERM, 129: by SIGHUP)";
+
+/// The flags and arguments of `vtwasm run`.
+#[derive(Debug, Args)]
+#[command(override_usage = USAGE, after_help = AFTER_HELP)]
+pub struct RunOptions {
+    /// Run this Python code; what follows it goes to the program
+    #[arg(short = 'c', value_name = "CODE", num_args = 1.., allow_hyphen_values = true)]
+    pub code: Vec<OsString>,
+
+    /// Run this module; what follows it goes to the program
+    #[arg(short = 'm', value_name = "MODULE", num_args = 1.., allow_hyphen_values = true)]
+    pub module: Vec<OsString>,
+
+    /// The script (- for stdin) and its arguments; without one, a REPL on a terminal, else stdin
+    #[arg(value_name = "SCRIPT [ARGS]", trailing_var_arg = true)]
+    pub script: Vec<OsString>,
+
+    /// What the program may see.
+    #[command(flatten)]
+    pub permissions: PermissionFlags,
+
+    /// What the program may use up.
+    #[command(flatten)]
+    pub limits: LimitFlags,
+
+    /// What is for Python.
+    #[command(flatten)]
+    pub python: PythonFlags,
+}
+
+/// What the program may see of the machine. Nothing but the script's folder, unless flags say so.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Permissions (closed: only the script's folder is readable)")]
+pub struct PermissionFlags {
+    /// Let it read a folder (HOST::GUEST: under another name), or everything; may be repeated
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "/")]
+    pub allow_read: Vec<PathBuf>,
+
+    /// Let it read and write a folder (HOST::GUEST), or everything; may be repeated
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "/")]
+    pub allow_write: Vec<PathBuf>,
+
+    /// Set an environment variable, or pass on the one that is set here; may be repeated
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+
+    /// Pass on all environment variables
+    #[arg(long)]
+    pub allow_env: bool,
+}
+
+/// What the program may use up before it is ended. `None`: the library's default.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitFlags {
+    /// Memory of the program, such as 512MiB; beyond it Python raises MemoryError
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub memory: Option<u64>,
+
+    /// Time that may pass, such as 10s
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub timeout: Option<Duration>,
+
+    /// Processor time that may be used, such as 2s or 500ms
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub cpu_time: Option<Duration>,
+
+    /// Threads that may live at once; beyond it Python raises RuntimeError
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_threads: Option<u32>,
+
+    /// What may be written to stdout and stderr together, such as 10MB
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub max_output: Option<u64>,
+}
+
+/// Python's own flags, handed to it as they are. `python3 --help` explains them.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Python's own flags")]
+pub struct PythonFlags {
+    /// Warn about comparing bytes with str (-bb: fail)
+    #[arg(short = 'b', action = ArgAction::Count)]
+    pub bytes_warning: u8,
+    /// Don't write .pyc files
+    #[arg(short = 'B')]
+    pub no_bytecode: bool,
+    /// Ignore PYTHON* environment variables
+    #[arg(short = 'E')]
+    pub ignore_environment: bool,
+    /// Go on interactively after the program
+    #[arg(short = 'i')]
+    pub interactive: bool,
+    /// Isolate Python from the environment and the script's folder
+    #[arg(short = 'I')]
+    pub isolated: bool,
+    /// Remove assert statements (-OO: docstrings too)
+    #[arg(short = 'O', action = ArgAction::Count)]
+    pub optimize: u8,
+    /// Don't put the script's folder on sys.path
+    #[arg(short = 'P')]
+    pub safe_path: bool,
+    /// Don't print the version at the start of the REPL
+    #[arg(short = 'q')]
+    pub quiet: bool,
+    /// Don't add the user's site folder to sys.path
+    #[arg(short = 's')]
+    pub no_user_site: bool,
+    /// Don't import site
+    #[arg(short = 'S')]
+    pub no_site: bool,
+    /// Write stdout and stderr unbuffered
+    #[arg(short = 'u')]
+    pub unbuffered: bool,
+    /// Trace imports (-vv: more)
+    #[arg(short = 'v', action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Control warnings
+    #[arg(short = 'W', value_name = "FILTER")]
+    pub warnings: Vec<String>,
+    /// Skip the first line of the script
+    #[arg(short = 'x')]
+    pub skip_first_line: bool,
+    /// Set an implementation option, such as -X dev
+    #[arg(short = 'X', value_name = "OPTION")]
+    pub implementation: Vec<String>,
+}
+
+impl PythonFlags {
+    /// These flags as Python's command line spells them.
+    pub fn to_args(&self) -> Vec<String> {
+        let counted = [
+            ('b', self.bytes_warning),
+            ('B', self.no_bytecode.into()),
+            ('E', self.ignore_environment.into()),
+            ('i', self.interactive.into()),
+            ('I', self.isolated.into()),
+            ('O', self.optimize),
+            ('P', self.safe_path.into()),
+            ('q', self.quiet.into()),
+            ('s', self.no_user_site.into()),
+            ('S', self.no_site.into()),
+            ('u', self.unbuffered.into()),
+            ('v', self.verbose),
+            ('x', self.skip_first_line.into()),
+        ];
+        let mut args: Vec<String> = counted
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(flag, count)| format!("-{}", flag.to_string().repeat(count.into())))
+            .collect();
+        args.extend(
+            self.warnings
+                .iter()
+                .flat_map(|value| ["-W".into(), value.clone()]),
+        );
+        args.extend(
+            self.implementation
+                .iter()
+                .flat_map(|value| ["-X".into(), value.clone()]),
+        );
+        args
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> RunOptions {
+        let args = ["vtwasm", "run"].iter().chain(args);
+        match Cli::try_parse_from(args).expect("these arguments parse").command {
+            Command::Run(options) => *options,
+            Command::Doctor => unreachable!("the first argument is `run`"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_after_the_script_belongs_to_it() {
+        let options = run(&["-O", "x.py", "-O", "--timeout", "--", "-c", "y"]);
+        assert_eq!(options.script, ["x.py", "-O", "--timeout", "--", "-c", "y"]);
+        assert_eq!(options.python.optimize, 1);
+        assert_eq!(run(&["--", "-odd.py", "-v"]).script, ["-odd.py", "-v"]);
+        assert_eq!(run(&["-", "-v"]).script, ["-", "-v"]);
+    }
+
+    #[test]
+    fn everything_after_the_code_belongs_to_it() {
+        let options = run(&["-u", "-c", "pass", "-m", "--memory", "--", "x"]);
+        assert_eq!(options.code, ["pass", "-m", "--memory", "--", "x"]);
+        assert!(options.module.is_empty());
+        assert_eq!(run(&["-m", "json.tool", "-h"]).module, ["json.tool", "-h"]);
+        assert_eq!(run(&["-c", "-1"]).code, ["-1"]);
+    }
+
+    #[test]
+    fn a_permission_takes_a_path_only_after_an_equals_sign() {
+        let options = run(&["--allow-read", "x.py"]);
+        assert_eq!(options.permissions.allow_read, [PathBuf::from("/")]);
+        assert_eq!(options.script, ["x.py"]);
+        let options = run(&["--allow-write=a", "--allow-write=b,c", "x.py"]);
+        assert_eq!(
+            options.permissions.allow_write,
+            [PathBuf::from("a"), PathBuf::from("b,c")]
+        );
+    }
+
+    #[test]
+    fn python_flags_are_handed_on() {
+        let options = run(&["-OO", "-uB", "-X", "dev", "-Wignore", "x.py"]);
+        assert_eq!(
+            options.python.to_args(),
+            ["-B", "-OO", "-u", "-W", "ignore", "-X", "dev"]
+        );
+    }
+
+    #[test]
+    fn an_unknown_flag_is_refused() {
+        for args in [["--allow-raed", "x.py"], ["-Z", "x.py"]] {
+            let args = ["vtwasm", "run"].iter().chain(&args);
+            assert!(Cli::try_parse_from(args).is_err());
+        }
+    }
+}
