@@ -20,6 +20,8 @@ pub(crate) struct Fibers {
     /// The driver's waker: for wakes that come from outside the run.
     driver: AtomicWaker,
     killed: AtomicBool,
+    /// The main fiber was told that nothing is left to wake anybody.
+    deadlocked: AtomicBool,
     /// CPU time of finished polls of the driver, in nanoseconds.
     cpu_time: AtomicU64,
     /// The thread's CPU clock when the current poll began.
@@ -80,6 +82,7 @@ impl Fibers {
             started: Instant::now(),
             driver: AtomicWaker::new(),
             killed: AtomicBool::new(false),
+            deadlocked: AtomicBool::new(false),
             cpu_time: AtomicU64::new(0),
             cpu_start: AtomicU64::new(0),
         })
@@ -167,6 +170,7 @@ impl Fibers {
 
     /// Lets the main fiber report the deadlock. False if it is not there to do so.
     pub(crate) fn report_deadlock(&self) -> bool {
+        self.deadlocked.store(true, Ordering::Relaxed);
         let now = self.now();
         let mut core = self.core();
         core.scheduler.wake(FiberId::MAIN, Wake::Deadlocked);
@@ -182,6 +186,10 @@ impl Fibers {
         }
         core.scheduler.expire(now);
         core.scheduler.should_preempt(now)
+    }
+
+    pub(crate) fn deadlocked(&self) -> bool {
+        self.deadlocked.load(Ordering::Relaxed)
     }
 
     pub(crate) fn switches(&self) -> u64 {

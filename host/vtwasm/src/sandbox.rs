@@ -230,7 +230,11 @@ impl Sandbox {
             self.deadlines,
         )
         .await;
-        let mut outcome = outcome(result)?;
+        let mut outcome = match outcome(result)? {
+            // It has only come to its end to report.
+            Outcome::Exited(_) if self.fibers.deadlocked() => Outcome::Deadlocked,
+            outcome => outcome,
+        };
         let [stdout, stderr] = self.store.data_mut().outputs.take().map_or_else(
             || unreachable!("only this takes the outputs, and only once"),
             |outputs| outputs.map(Stdout::finish),

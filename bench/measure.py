@@ -1,0 +1,138 @@
+"""The benchmarks: what runs, on which Python, how often, and how it is looked at from outside."""
+
+import json
+import os
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+PROGRAMS = Path(__file__).resolve().parent / "programs"
+TIMEOUT_SECONDS = 180
+STARTS = 7
+
+VTWASM, NATIVE, PINNED = ENGINES = ("vtwasm", "native", "pinned")
+
+
+class Failed(Exception):
+    """A benchmark gave no figures; the message says why."""
+
+
+def command(engine):
+    """What stands before the script. Pinned: natively threads hand over the GIL between cores at
+    a great price; on one core native Python is at its best."""
+    if engine == VTWASM:
+        return [os.environ["VTWASM"], "run"]
+    native = [os.environ["NATIVE_PYTHON"]]
+    return ["taskset", "-c", "0", *native] if engine == PINNED else native
+
+
+def program(*arguments):
+    """A job that runs a program to its end; its last line is the figures."""
+
+    def run(engine):
+        output = run_to_end([*command(engine), PROGRAMS / arguments[0], *arguments[1:]])
+        return json.loads(output.splitlines()[-1])
+
+    return run
+
+
+def run_to_end(line):
+    line = [str(part) for part in line]
+    try:
+        done = subprocess.run(
+            line, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed(f"not over after {TIMEOUT_SECONDS} s") from None
+    if done.returncode or not done.stdout.strip() and line[-1] != "pass":
+        raise Failed(f"exit code {done.returncode}: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+def starts(engine):
+    """Whole processes, in milliseconds."""
+    lines = {"start_pass_ms": ["-c", "pass"], "start_hello_ms": [PROGRAMS / "hello.py"]}
+    figures = {}
+    for metric, arguments in lines.items():
+        times = []
+        for _ in range(STARTS):
+            began = time.perf_counter()
+            run_to_end([*command(engine), *arguments])
+            times.append((time.perf_counter() - began) * 1e3)
+        figures[metric] = statistics.median(times)
+    return figures
+
+
+def asleep(count):
+    """A job that starts so many sleeping threads and looks at the memory of the process."""
+
+    def run(engine):
+        line = [*command(engine), str(PROGRAMS / "asleep.py"), str(count)]
+        with subprocess.Popen(
+            line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        ) as process:
+            try:
+                before, _ = look(process)
+                after, all_asleep = look(process)
+                woken = read(process)
+            finally:
+                process.kill()
+        started = all_asleep["started"]
+        working = woken["least_depth"] >= 0.5 * woken["limit"]
+        return {
+            f"asleep_{count}_started": started,
+            f"asleep_{count}_s": all_asleep["seconds"],
+            f"asleep_{count}_kib": (after - before) / max(1, started),
+            f"asleep_{count}_depth": woken["least_depth"] if working else 0,
+        }
+
+    return run
+
+
+def look(process):
+    """KiB of resident memory and page tables at the moment of the program's next line."""
+    said = read(process)
+    status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in status)
+    return sum(int(fields[name].split()[0]) for name in ("VmRSS", "VmPTE")), said
+
+
+def read(process):
+    line = process.stdout.readline()
+    if not line:
+        process.kill()
+        raise Failed(f"it ended early: {process.stderr.read().strip()[-500:]}")
+    return json.loads(line)
+
+
+@dataclass
+class Job:
+    """One benchmark. `name` is what the command line calls it; several jobs may share one."""
+
+    name: str
+    run: Callable
+    rounds: int = 5
+    engines: tuple = ENGINES
+    quick: bool = True
+
+
+JOBS = [
+    Job("threads", program("threads.py")),
+    Job("round_trips", program("round_trips.py")),
+    Job("calls", program("calls.py")),
+    Job("pool", program("pool.py")),
+    Job("cpu", program("cpu.py"), engines=(VTWASM, NATIVE)),
+    Job("start", starts),
+    Job("fairness", program("fairness.py"), rounds=3),
+    Job("switch", program("switch.py", "100"), rounds=5),
+    Job("switch", program("switch.py", "10000"), rounds=5),
+    Job("switch", program("switch.py", "100000"), rounds=3, engines=(VTWASM,)),
+    Job("asleep", asleep(1_000), rounds=3),
+    Job("asleep", asleep(10_000), rounds=3, quick=False),
+    # Natively the last two end where the kernel's limits do, at about 22,000 threads.
+    Job("asleep", asleep(30_000), rounds=3, quick=False, engines=(VTWASM, NATIVE)),
+    Job("asleep", asleep(100_000), rounds=3, engines=(VTWASM,)),
+]

@@ -1,0 +1,157 @@
+"""Turns the medians into a table of ratios, and compares them with the figures to reach."""
+
+import math
+
+from measure import NATIVE, PINNED, VTWASM
+
+# metric: label. The unit is the end of the metric's name.
+LABELS = {
+    "start_join_us": "start + join",
+    "start_1000_join_us": "start 1,000, then join, each",
+    "simplequeue_us": "SimpleQueue round trip",
+    "queue_us": "queue.Queue round trip",
+    "lock_us": "lock pair round trip",
+    "semaphore_us": "semaphore round trip",
+    "event_us": "event round trip",
+    "condition_us": "condition round trip",
+    "free_lock_ns": "uncontended lock",
+    "monotonic_ns": "time.monotonic",
+    "pool_ms": "ThreadPoolExecutor(100), 10,000 × sleep(1 ms)",
+    "start_pass_ms": "whole process: `-c pass`",
+    "start_hello_ms": "whole process: ten threads say hello",
+    "late_p50_ms": "sleeper beside 2 spinners late by, median",
+    "late_p99_ms": "sleeper beside 2 spinners late by, p99",
+    "late_max_ms": "sleeper beside 2 spinners late by, max",
+    "share_max_over_min": "four spinners' shares, max / min",
+    "switch_100_us": "one switch, 100 live threads",
+    "switch_10000_us": "one switch, 10,000 live threads",
+    "switch_100000_us": "one switch, 100,000 live threads",
+    **{
+        f"asleep_{count}_{end}": f"{count:,} threads asleep: {what}"
+        for count in (1_000, 10_000, 30_000, 100_000)
+        for end, what in (("started", "started"), ("s", "to start all"), ("kib", "resident each"))
+    },
+    **{
+        f"cpu_{name}_ms": f"CPU: {name}"
+        for name in "fib loops nbody dicts strings json regex sort objects".split()
+    },
+    "cpu_geomean_ms": "CPU: geometric mean of the nine",
+}
+UNITS = {"us": "µs", "ns": "ns", "ms": "ms", "s": "s", "kib": "KiB"}
+
+# (figure, engine it is a ratio to or None, at most). The issue "Virtual threads end to end".
+FIGURES = [
+    ("start_join_us", PINNED, 0.5),
+    ("start_join_us", NATIVE, 0.25),
+    ("simplequeue_us", PINNED, 0.7),
+    ("lock_us", PINNED, 0.7),
+    ("semaphore_us", PINNED, 1.1),
+    ("event_us", PINNED, 1.1),
+    ("condition_us", PINNED, 1.1),
+    ("simplequeue_us", NATIVE, 0.2),
+    ("lock_us", NATIVE, 0.2),
+    ("semaphore_us", NATIVE, 0.2),
+    ("event_us", NATIVE, 0.2),
+    ("condition_us", NATIVE, 0.2),
+    ("asleep_100000_s", None, 3.0),
+    ("asleep_100000_kib", None, 24.0),
+    ("pool_ms", PINNED, 1.0),
+    ("free_lock_ns", NATIVE, 2.0),
+    ("monotonic_ns", NATIVE, 3.0),
+    ("late_p99_ms", None, 5.0),
+    ("share_max_over_min", None, 1.1),
+    ("cpu_geomean_ms", NATIVE, 2.4),
+]
+
+
+def render(run):
+    """The page as Markdown, and how many figures were measured and not reached."""
+    medians = run["medians"]
+    for metrics in medians.values():
+        nine = [value for metric, value in metrics.items() if metric.startswith("cpu_")]
+        if nine:
+            metrics["cpu_geomean_ms"] = math.exp(sum(map(math.log, nine)) / len(nine))
+    checks = list(check_figures(medians))
+    missed = sum(reached is False for *_, reached in checks)
+    lines = [
+        "# Benchmarks",
+        "",
+        f"{run['when']} UTC, {run['cores']} cores, Linux {run['kernel']}, {run['seconds']} s. Medians"
+        " of interleaved rounds; native is the same CPython built with -O3, *pinned* is native on"
+        " one core. Ratios below 1: vtwasm is faster or smaller. Raw values: results/latest.json.",
+        "",
+        *table(medians),
+        "",
+        "## Figures to reach",
+        "",
+        "| figure | at most | measured | |",
+        "|---|---|---|---|",
+    ]
+    for figure, limit, measured, reached in checks:
+        word = {True: "reached", False: "**not reached**", None: "not measured"}[reached]
+        lines.append(f"| {figure} | {limit} | {measured} | {word} |")
+    return "\n".join(lines) + "\n", missed
+
+
+def table(medians):
+    yield "| | vtwasm | native | pinned | ÷ native | ÷ pinned |"
+    yield "|---|---|---|---|---|---|"
+    for metric, label in LABELS.items():
+        values = [medians[engine].get(metric) for engine in (VTWASM, NATIVE, PINNED)]
+        if any(value is not None for value in values):
+            cells = [show(metric, value) for value in values]
+            cells += [ratio(values[0], other) for other in values[1:]]
+            yield f"| {label} | {' | '.join(cells)} |"
+
+
+def show(metric, value):
+    if value is None:
+        return "–"
+    if metric.endswith("_started"):
+        return f"{value:,.0f}"
+    unit = UNITS.get(metric.rsplit("_", 1)[1], "")
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f} {unit}".strip()
+
+
+def ratio(ours, other):
+    return f"{ours / other:.2f}" if ours is not None and other else "–"
+
+
+def check_figures(medians):
+    """(figure, limit, measured, reached) as text; reached is None when it was not measured."""
+    ours = medians[VTWASM]
+    for metric, against, limit in FIGURES:
+        label = LABELS[metric]
+        value = ours.get(metric)
+        if against is None:
+            yield label, show(metric, limit), show(metric, value), value and value <= limit
+            continue
+        other = medians[against].get(metric)
+        known = value is not None and other
+        name = "native, pinned" if against == PINNED else "native"
+        yield (
+            f"{label} ÷ {name}",
+            f"{limit}",
+            ratio(value, other),
+            value / other <= limit if known else None,
+        )
+    yield from check_switches(ours)
+    yield from check_sleepers(ours)
+
+
+def check_switches(ours):
+    few = ours.get("switch_100_us")
+    for count in (10_000, 100_000):
+        many = ours.get(f"switch_{count}_us")
+        reached = many / few <= 1.25 if many and few else None
+        yield f"one switch at {count:,} live threads ÷ at 100", "1.25", ratio(many, few), reached
+
+
+def check_sleepers(ours):
+    count = ours.get("asleep_100000_started")
+    depth = ours.get("asleep_100000_depth")
+    reached = count and count >= 100_000
+    yield "threads asleep at once (at least)", "100,000", show("_started", count), reached
+    reached = None if depth is None else depth > 0
+    yield "sampled sleepers recurse to RecursionError", "all", "all" if reached else "–", reached
