@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import statistics
 import subprocess
 import time
@@ -11,6 +12,7 @@ from typing import Callable
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 TIMEOUT_SECONDS = 180
+SILENCE_SECONDS = 30
 STARTS = 7
 
 VTWASM, NATIVE, PINNED = ENGINES = ("vtwasm", "native", "pinned")
@@ -18,6 +20,10 @@ VTWASM, NATIVE, PINNED = ENGINES = ("vtwasm", "native", "pinned")
 
 class Failed(Exception):
     """A benchmark gave no figures; the message says why."""
+
+
+class Hangs(Failed):
+    """A benchmark's program says nothing any more."""
 
 
 def command(engine):
@@ -78,6 +84,9 @@ def asleep(count):
                 before, _ = look(process)
                 after, all_asleep = look(process)
                 woken = read(process)
+            except Hangs:
+                # Native Python may hang when the kernel has no more threads to give.
+                return {f"asleep_{count}_started": len(os.listdir(f"/proc/{process.pid}/task"))}
             finally:
                 process.kill()
         started = all_asleep["started"]
@@ -101,6 +110,8 @@ def look(process):
 
 
 def read(process):
+    if not select.select([process.stdout], [], [], SILENCE_SECONDS)[0]:
+        raise Hangs(f"no word for {SILENCE_SECONDS} s")
     line = process.stdout.readline()
     if not line:
         process.kill()
