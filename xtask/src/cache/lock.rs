@@ -1,0 +1,32 @@
+//! One build at a time.
+
+use std::fs::{File, TryLockError};
+
+use anyhow::{Context, Result};
+
+use super::Cache;
+use crate::progress::Progress;
+
+/// Held while building; the kernel lets go of it however the process ends.
+pub struct BuildLock {
+    _file: File,
+}
+
+impl BuildLock {
+    /// Waits until no other build works in this cache.
+    pub fn take(cache: &Cache, progress: &Progress) -> Result<Self> {
+        let path = cache.directory(".")?.join("lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("opening {}", path.display()))?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            progress.note("another build is under way in this cache, waiting for it");
+            file.lock()
+                .with_context(|| format!("locking {}", path.display()))?;
+        }
+        Ok(Self { _file: file })
+    }
+}

@@ -1,0 +1,51 @@
+//! `cargo xtask build`: the `vtwasm` program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+use clap::Args;
+
+use super::Session;
+use crate::process::run_visibly;
+use crate::recipe::Options;
+
+/// Build the `vtwasm` program, with Python inside, and print its path.
+#[derive(Args)]
+pub struct Build {
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Build {
+    pub fn execute(&self) -> Result<ExitCode> {
+        println!("{}", built(&self.options)?.program.display());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The finished program and the Python in it.
+pub struct Built {
+    pub program: PathBuf,
+    pub python: PathBuf,
+    pub session: Session,
+}
+
+/// Builds what is missing of both.
+pub fn built(options: &Options) -> Result<Built> {
+    let mut session = Session::open(options)?;
+    let python = session.recipe.artifact()?.directory;
+    run_visibly(
+        cargo(&session, &python)
+            .args(["build", "--release", "--quiet", "--package", "vtwasm-cli", "--features", "embed"]),
+    )?;
+    let program = session.workspace.target().join("release/vtwasm");
+    Ok(Built { program, python, session })
+}
+
+/// cargo in the workspace, told where Python for wasm is.
+pub fn cargo(session: &Session, python: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(session.workspace.path("")).env("VTWASM_PYTHON", python);
+    cargo
+}

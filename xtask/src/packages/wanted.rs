@@ -1,0 +1,95 @@
+//! Which packages, and where they may come from.
+
+/// What a package is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// clang for wasm and the C library; not needed with `WASI_SDK_PATH`.
+    Toolchain,
+    /// A shared library that clang needs; only fetched where the machine lacks this soname.
+    Library(&'static str),
+    /// Only fetched where this program is not on PATH.
+    Tool(&'static str),
+    /// A source package.
+    Source,
+}
+
+pub struct Wanted {
+    /// A source package's name starts with [`SOURCE_PREFIX`].
+    pub package: &'static str,
+    pub group: Group,
+    pub suites: &'static [&'static str],
+}
+
+/// Debian has binary packages and source packages of the same name.
+pub const SOURCE_PREFIX: &str = "src:";
+
+/// Programs come from one release whatever the machine runs, so that they fit each other.
+pub const PROGRAMS: &[&str] = &["bookworm", "bookworm-updates", "bookworm-security"];
+pub const SOURCES: &[&str] = &["trixie", "trixie-updates", "trixie-security"];
+/// bookworm's wasi-libc is of 2022 and lacks wasm32-wasip1.
+pub const WASI_LIBC: &[&str] = &["trixie-backports"];
+
+pub const WANTED: &[Wanted] = &[
+    toolchain("clang-22", PROGRAMS),
+    toolchain("libclang-common-22-dev", PROGRAMS),
+    toolchain("libclang-cpp22", PROGRAMS),
+    toolchain("libclang-rt-22-dev-wasm32", PROGRAMS),
+    toolchain("libllvm22", PROGRAMS),
+    toolchain("lld-22", PROGRAMS),
+    toolchain("llvm-22", PROGRAMS),
+    toolchain("wasi-libc", WASI_LIBC),
+    library("libz3-4", "libz3.so.4"),
+    library("libedit2", "libedit.so.2"),
+    library("libbsd0", "libbsd.so.0"),
+    library("libmd0", "libmd.so.0"),
+    library("libtinfo6", "libtinfo.so.6"),
+    library("libxml2", "libxml2.so.2"),
+    library("libicu72", "libicuuc.so.72"),
+    library("liblzma5", "liblzma.so.5"),
+    library("libffi8", "libffi.so.8"),
+    library("libzstd1", "libzstd.so.1"),
+    library("zlib1g", "libz.so.1"),
+    tool("make", "make"),
+    tool("patch", "patch"),
+    tool("xz-utils", "xz"),
+    tool("bzip2", "bzip2"),
+    // sqlite3's single source file is put together by a Tcl script.
+    tool("tcl8.6", "tclsh"),
+    tool("libtcl8.6", "tclsh"),
+    source("src:python3.13"),
+    source("src:zlib"),
+    source("src:bzip2"),
+    source("src:xz-utils"),
+    source("src:sqlite3"),
+];
+
+const fn toolchain(package: &'static str, suites: &'static [&'static str]) -> Wanted {
+    Wanted { package, group: Group::Toolchain, suites }
+}
+
+const fn library(package: &'static str, soname: &'static str) -> Wanted {
+    Wanted { package, group: Group::Library(soname), suites: PROGRAMS }
+}
+
+const fn tool(package: &'static str, program: &'static str) -> Wanted {
+    Wanted { package, group: Group::Tool(program), suites: PROGRAMS }
+}
+
+const fn source(package: &'static str) -> Wanted {
+    Wanted { package, group: Group::Source, suites: SOURCES }
+}
+
+pub fn find(package: &str) -> &'static Wanted {
+    WANTED
+        .iter()
+        .find(|wanted| wanted.package == package)
+        .unwrap_or_else(|| panic!("`{package}` is not in WANTED"))
+}
+
+pub fn names(group: Group) -> Vec<&'static str> {
+    WANTED
+        .iter()
+        .filter(|wanted| wanted.group == group)
+        .map(|wanted| wanted.package)
+        .collect()
+}

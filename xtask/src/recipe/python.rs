@@ -1,0 +1,172 @@
+//! guest/ and CPython linked into one core module, and that wrapped into a component.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::plan::{Inputs, Stage};
+use super::{Recipe, component, objects, patched, relative, source, toolchain};
+use crate::cache::{Key, Manifest};
+use crate::process::Runner;
+use crate::workspace::Workspace;
+
+const CORE: &str = "python.core.wasm";
+const COMPONENT: &str = "python.wasm";
+
+const CFLAGS: &[&str] = &[
+    "-O3",
+    "-std=gnu11",
+    "-Wall",
+    "-Wextra",
+    "-D_GNU_SOURCE",
+    "-D_WASI_EMULATED_GETPID",
+    "-D_WASI_EMULATED_MMAN",
+    "-D_WASI_EMULATED_PROCESS_CLOCKS",
+    "-D_WASI_EMULATED_SIGNAL",
+];
+/// Python is a library with entry points of its own, not a command.
+const LDFLAGS: &[&str] = &["-mexec-model=reactor"];
+
+pub fn key(inputs: &Inputs) -> Result<Key> {
+    let mut key = inputs
+        .key(Stage::Python, include_str!("python.rs"), &[Stage::Objects, Stage::Stdlib])
+        .text("wrap", include_str!("component.rs"))
+        .text("names", [u8::from(inputs.options.debug_names)])
+        .tree(&inputs.workspace.wit(), |_| true)?;
+    let guest = inputs.workspace.guest();
+    for file in guest_files(&guest, &["c", "h", "s"])? {
+        key = key.file(&file)?;
+    }
+    Ok(key.file(&guest.join("ldflags"))?.finish())
+}
+
+/// The files directly in guest/ with one of these extensions, in name order.
+fn guest_files(guest: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(guest).with_context(|| format!("reading {}", guest.display()))? {
+        let path = entry?.path();
+        let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        if extensions.contains(&extension.as_str()) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
+    let runner = recipe.runner("python")?;
+    let work = directory.join("work");
+    fs::create_dir_all(&work)?;
+    let objects = compile(recipe, &runner, &work)?;
+    let core = directory.join(CORE);
+    link(recipe, &runner, &objects, &core)?;
+    fs::remove_dir_all(&work)?;
+    let wrapped = component::wrap(fs::read(&core)?, &recipe.workspace.wit())?;
+    fs::write(directory.join(COMPONENT), wrapped)?;
+    let tree = source::tree(&recipe.entry(Stage::Patched));
+    let zip = source::zip_name(&tree)?;
+    fs::copy(recipe.entry(Stage::Stdlib).join(&zip), directory.join(&zip))?;
+    fs::write(
+        directory.join(Manifest::ABOUT),
+        serde_json::to_vec(&about(recipe, &tree, zip)?)?,
+    )?;
+    Ok(())
+}
+
+fn compile(recipe: &Recipe, runner: &Runner, work: &Path) -> Result<Vec<PathBuf>> {
+    let guest = recipe.workspace.guest();
+    let sources = guest_files(&guest, &["c", "s"])?;
+    let mut includes = vec![guest.clone(), guest.join("include")];
+    includes.extend(objects::include_directories(recipe));
+    let half = sources.len().div_ceil(2).max(1);
+    std::thread::scope(|scope| {
+        let halves: Vec<_> = sources
+            .chunks(half)
+            .map(|half| {
+                let includes = &includes;
+                scope.spawn(move || {
+                    half.iter()
+                        .map(|source| compile_one(runner, source, includes, work))
+                        .collect::<Result<Vec<_>>>()
+                })
+            })
+            .collect();
+        let compiled = halves.into_iter().map(|half| half.join().expect("it does not panic"));
+        Ok(compiled.collect::<Result<Vec<_>>>()?.concat())
+    })
+}
+
+fn compile_one(
+    runner: &Runner,
+    source: &Path,
+    includes: &[PathBuf],
+    work: &Path,
+) -> Result<PathBuf> {
+    let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let object = work.join(format!("{name}.o"));
+    let mut clang = runner.command(toolchain::CLANG, work);
+    if name.ends_with(".s") {
+        clang.arg("-mexception-handling");
+    } else {
+        clang.args(CFLAGS);
+        for include in includes {
+            clang.arg("-I").arg(include);
+        }
+    }
+    runner.run(clang.arg("-c").arg(source).arg("-o").arg(&object))?;
+    Ok(object)
+}
+
+fn link(recipe: &Recipe, runner: &Runner, objects: &[PathBuf], core: &Path) -> Result<()> {
+    let directory = core.parent().expect("a path in the entry");
+    let mut clang = runner.command(toolchain::CLANG, directory);
+    clang
+        .args(LDFLAGS)
+        .arg("-o")
+        .arg(core)
+        .args(objects)
+        .args(objects::link_arguments(recipe)?)
+        .args(guest_ldflags(&recipe.workspace)?);
+    runner.run(&mut clang)?;
+    if recipe.options.debug_names {
+        return Ok(());
+    }
+    runner.run(runner.command("llvm-strip", directory).arg(core))
+}
+
+/// One flag per line, and comments.
+fn guest_ldflags(workspace: &Workspace) -> Result<Vec<String>> {
+    let path = workspace.guest().join("ldflags");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let lines = text.lines().map(str::trim);
+    Ok(lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect())
+}
+
+/// What the manifest says beside the files.
+fn about(recipe: &Recipe, tree: &Path, zip: String) -> Result<BTreeMap<&'static str, String>> {
+    let tests = patched::test_directory(&recipe.entry(Stage::Patched));
+    let version = |package| recipe.packages.version(package).to_owned();
+    Ok(BTreeMap::from([
+        ("python", source::version(tree)?),
+        ("python_source", match &recipe.options.source {
+            Some(source) => source.display().to_string(),
+            None => format!("Debian python3.13 {}", version("src:python3.13")),
+        }),
+        ("clang", version("clang-22")),
+        ("wasi_libc", version("wasi-libc")),
+        ("zlib", version("src:zlib")),
+        ("bzip2", version("src:bzip2")),
+        ("xz", version("src:xz-utils")),
+        ("sqlite3", version("src:sqlite3")),
+        ("wit", component::package_name(&recipe.workspace.wit())?),
+        ("stdlib", zip),
+        // Seen from the entry.
+        ("test_directory", relative(&recipe.cache, 2, &tests)?.display().to_string()),
+    ]))
+}

@@ -1,0 +1,48 @@
+//! Programs that the recipe needs and that a bare Debian lacks.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Recipe;
+use super::plan::{Inputs, Stage};
+use super::toolchain::{unpack, write_script};
+use crate::cache::Key;
+use crate::packages::{Group, WANTED};
+use crate::process::find_program;
+
+pub fn key(inputs: &Inputs) -> Key {
+    let key = inputs.key(Stage::Tools, include_str!("tools.rs"), &[]);
+    inputs.packages.add_to_key(key, &packages()).finish()
+}
+
+/// The packages of the programs that are not on PATH.
+pub fn packages() -> Vec<&'static str> {
+    missing().map(|(package, _)| package).collect()
+}
+
+fn missing() -> impl Iterator<Item = (&'static str, &'static str)> {
+    WANTED.iter().filter_map(|wanted| match wanted.group {
+        Group::Tool(program) if find_program(program).is_none() => Some((wanted.package, program)),
+        _ => None,
+    })
+}
+
+pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
+    let bin = directory.join("bin");
+    fs::create_dir_all(&bin)?;
+    for (package, program) in missing() {
+        unpack(recipe, package, &directory.join("root"))?;
+        // tclsh is tclsh8.6 until the system's alternatives are set up.
+        let file = if program == "tclsh" { "tclsh8.6" } else { program };
+        write_script(
+            &bin.join(program),
+            &format!(
+                "export TCL_LIBRARY=\"$root/usr/share/tcltk/tcl8.6\"\n\
+                 exec \"$root/usr/bin/{file}\" \"$@\""
+            ),
+        )?;
+    }
+    Ok(())
+}
