@@ -21,15 +21,27 @@ impl Runner {
     pub fn command(&self, program: impl AsRef<OsStr>, directory: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(directory).stdin(Stdio::null());
-        for name in ["CFLAGS", "CPPFLAGS", "LDFLAGS", "CC", "CPP", "MAKEFLAGS", "PYTHONPATH"] {
+        for name in [
+            "CFLAGS",
+            "CPPFLAGS",
+            "LDFLAGS",
+            "CC",
+            "CPP",
+            "MAKEFLAGS",
+            "PYTHONPATH",
+        ] {
             command.env_remove(name);
         }
         let mut path = self.path.clone();
-        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        path.extend(std::env::split_paths(
+            &std::env::var_os("PATH").unwrap_or_default(),
+        ));
         if let Ok(path) = std::env::join_paths(path) {
             command.env("PATH", path);
         }
-        command.env("PYTHONDONTWRITEBYTECODE", "1").env("LC_ALL", "C.UTF-8");
+        command
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("LC_ALL", "C.UTF-8");
         command
     }
 
@@ -116,8 +128,13 @@ fn free_mib(directory: &Path) -> Option<u64> {
 fn name(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let program = program.file_name().unwrap_or_default().to_string_lossy();
-    let first = command.get_args().next().map(|argument| argument.to_string_lossy());
-    format!("{program} {}", first.unwrap_or_default()).trim().to_owned()
+    let first = command
+        .get_args()
+        .next()
+        .map(|argument| argument.to_string_lossy());
+    format!("{program} {}", first.unwrap_or_default())
+        .trim()
+        .to_owned()
 }
 
 fn tail(path: &Path, lines: usize) -> String {

@@ -46,9 +46,7 @@ impl KeyBuilder {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match fs::read(path) {
             Ok(content) => Ok(self.text(&name, content)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(self.text(&name, "missing"))
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(self.text(&name, "missing")),
             Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
         }
     }

@@ -1,6 +1,6 @@
 //! One build at a time.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 
 use anyhow::{Context, Result};
 
@@ -15,7 +15,9 @@ pub struct BuildLock {
 impl BuildLock {
     /// Waits until no other build works in this cache.
     pub fn take(cache: &Cache, progress: &Progress) -> Result<Self> {
-        let path = cache.directory(".")?.join("lock");
+        let root = cache.root();
+        fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
+        let path = root.join("lock");
         let file = File::options()
             .create(true)
             .truncate(false)

@@ -93,10 +93,7 @@ impl Manifest {
     }
 }
 
-fn records(
-    directory: &Path,
-    paths: &[std::path::PathBuf],
-) -> Result<BTreeMap<String, FileRecord>> {
+fn records(directory: &Path, paths: &[std::path::PathBuf]) -> Result<BTreeMap<String, FileRecord>> {
     let mut files = BTreeMap::new();
     for path in paths {
         let relative = path.strip_prefix(directory)?.to_string_lossy().into_owned();

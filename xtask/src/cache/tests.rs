@@ -21,7 +21,11 @@ impl Fixture {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let cache = Cache::at(directory.path().join("cache"));
-        Self { cache, builds: Cell::new(0), _directory: directory }
+        Self {
+            cache,
+            builds: Cell::new(0),
+            _directory: directory,
+        }
     }
 
     fn ensure(&self, key: &Key) -> Result<PathBuf> {
@@ -86,7 +90,10 @@ fn an_entry_with_a_shortened_file_is_built_again() {
     assert_eq!(fixture.cache.find("stage", &key("a")), None);
     fixture.ensure(&key("a")).expect("it builds again");
     assert_eq!(fixture.builds.get(), 2);
-    assert_eq!(fs::read_to_string(entry.join("file")).expect("the file is back"), "content");
+    assert_eq!(
+        fs::read_to_string(entry.join("file")).expect("the file is back"),
+        "content"
+    );
 }
 
 #[test]
@@ -104,9 +111,15 @@ fn verify_finds_a_changed_file_of_the_same_size() {
     let whole = fixture.ensure(&key("a")).expect("it builds");
     let damaged = fixture.ensure(&key("b")).expect("it builds");
     fs::write(damaged.join("file"), "CONTENT").expect("the entry can be written");
-    assert!(fixture.cache.find("stage", &key("b")).is_some(), "a glance does not see it");
+    assert!(
+        fixture.cache.find("stage", &key("b")).is_some(),
+        "a glance does not see it"
+    );
     let lock = BuildLock::take(&fixture.cache, &Progress::silent()).expect("the lock is free");
-    let checked = fixture.cache.verify(&lock, &["stage", "never built"]).expect("it can be read");
+    let checked = fixture
+        .cache
+        .verify(&lock, &["stage", "never built"])
+        .expect("it can be read");
     assert_eq!(checked, (1, vec![damaged.clone()]));
     assert!(whole.exists() && !damaged.exists());
 }

@@ -35,17 +35,33 @@ pub struct Built {
 pub fn built(options: &Options) -> Result<Built> {
     let mut session = Session::open(options)?;
     let python = session.recipe.artifact()?.directory;
-    run_visibly(
-        cargo(&session, &python)
-            .args(["build", "--release", "--quiet", "--package", "vtwasm-cli", "--features", "embed"]),
-    )?;
     let program = session.workspace.target().join("release/vtwasm");
-    Ok(Built { program, python, session })
+    let mut cargo = cargo(&session, &python);
+    cargo.args([
+        "build",
+        "--release",
+        "--package",
+        "vtwasm-cli",
+        "--features",
+        "embed",
+    ]);
+    // The first build takes minutes and shows it; afterwards cargo has nothing to tell.
+    if program.exists() {
+        cargo.arg("--quiet");
+    }
+    run_visibly(&mut cargo)?;
+    Ok(Built {
+        program,
+        python,
+        session,
+    })
 }
 
 /// cargo in the workspace, told where Python for wasm is.
 pub fn cargo(session: &Session, python: &Path) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(session.workspace.path("")).env("VTWASM_PYTHON", python);
+    cargo
+        .current_dir(session.workspace.path(""))
+        .env("VTWASM_PYTHON", python);
     cargo
 }

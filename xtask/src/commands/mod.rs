@@ -22,11 +22,15 @@ use crate::workspace::Workspace;
 /// host are compiled. That takes some ten minutes once; what is finished is kept in $VTWASM_CACHE,
 /// $XDG_CACHE_HOME/vtwasm or ~/.cache/vtwasm, and a command that finds all of it starts at once.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = "\
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "\
 Examples:
   cargo xtask run examples/hello_threads.py
   cargo xtask test locks
-  cargo xtask python --debug-names")]
+  cargo xtask python --debug-names"
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -73,6 +77,11 @@ impl Session {
         let cache = Cache::from_env()?;
         let progress = Progress::new();
         let recipe = Recipe::new(&workspace, &cache, options, &progress)?;
-        Ok(Self { workspace, cache, progress, recipe })
+        Ok(Self {
+            workspace,
+            cache,
+            progress,
+            recipe,
+        })
     }
 }

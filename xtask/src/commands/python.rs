@@ -79,7 +79,10 @@ fn verify(session: &Session) -> Result<()> {
     let result = session.cache.verify(&lock, &Stage::ALL.map(Stage::name));
     step.finish(result.is_ok());
     let (whole, removed) = result?;
-    session.progress.note(&format!("{whole} entries are whole, {} were damaged", removed.len()));
+    session.progress.note(&format!(
+        "{whole} entries are whole, {} were damaged",
+        removed.len()
+    ));
     for path in removed {
         session.progress.note(&format!("removed {}", path.display()));
     }

@@ -20,7 +20,11 @@ Examples:
   cargo xtask run -- -c 'import threading; print(threading.active_count())'")]
 pub struct Run {
     /// What `vtwasm run` takes; `vtwasm run --help` lists it
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "VTWASM ARGUMENTS")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "VTWASM ARGUMENTS"
+    )]
     arguments: Vec<OsString>,
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -10,14 +11,20 @@ use super::build::{Built, built, cargo};
 use crate::process::run_visibly;
 use crate::recipe::Options;
 
+/// The modules of CPython's tests that the scoreboard knows, one per line.
+const MODULES: &str = "tests/conformance/modules.txt";
+
 /// Format check, lints, all tests; closes with the line `N passed, N failed`.
+///
+/// All tests are those of cargo, the programs of tests/programs among them, and CPython's own.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   cargo xtask test
-  cargo xtask test sleeping_fiber")]
+  cargo xtask test sleeping_fiber
+  cargo xtask test test_threading")]
 pub struct Test {
-    /// Only tests whose names contain this; skips the checks of format and lints
+    /// Only tests whose names contain this, or this module of CPython's tests
     filter: Option<String>,
 }
 
@@ -32,31 +39,72 @@ impl Test {
             check_style()?;
         }
         let built = built(&Options::default())?;
-        let tally = self.cargo_test(&built)?;
+        let mut tally = Tally::default();
+        let mut fine = true;
+        if !self.is_module(&built)? {
+            fine &= run_tests(&mut self.cargo_test(&built), &mut tally)?;
+        }
+        if self.filter.is_none() || self.is_module(&built)? {
+            fine &= run_tests(&mut self.scoreboard(&built), &mut tally)?;
+        }
         println!("{} passed, {} failed", tally.passed, tally.failed);
-        let fine = tally.failed == 0 && tally.succeeded;
-        Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if fine && tally.failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 
-    /// Runs all test programs, showing what they say, and adds up their closing lines.
-    fn cargo_test(&self, built: &Built) -> Result<Tally> {
+    /// Whether the filter is a module of CPython's tests.
+    fn is_module(&self, built: &Built) -> Result<bool> {
+        let Some(filter) = &self.filter else {
+            return Ok(false);
+        };
+        let path = built.session.workspace.path(MODULES);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(text
+            .lines()
+            .any(|line| line.split_whitespace().next() == Some(filter)))
+    }
+
+    fn cargo_test(&self, built: &Built) -> Command {
         let mut command = cargo(&built.session, &built.python);
         command
             .args(["test", "--workspace", "--release", "--no-fail-fast"])
             .args(["--features", "vtwasm-cli/embed"])
-            .args(&self.filter)
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().context("starting cargo test")?;
-        let mut tally = Tally::default();
-        for line in BufReader::new(child.stdout.take().expect("stdout is piped")).split(b'\n') {
-            let line = line?;
-            let line = String::from_utf8_lossy(&line);
-            println!("{line}");
-            tally.add(&line);
-        }
-        tally.succeeded = child.wait()?.success();
-        Ok(tally)
+            .args(&self.filter);
+        command
     }
+
+    /// CPython's own tests, inside vtwasm.
+    fn scoreboard(&self, built: &Built) -> Command {
+        let mut command = Command::new("python3");
+        command
+            .arg(built.session.workspace.path("tests/conformance/scoreboard.py"))
+            .arg("--vtwasm")
+            .arg(&built.program)
+            .arg("--python")
+            .arg(&built.python)
+            .arg("--lib")
+            .arg(built.session.recipe.library())
+            .args(&self.filter);
+        command
+    }
+}
+
+/// Runs tests, showing what they say, and adds their closing lines up. True if they succeeded.
+fn run_tests(command: &mut Command, tally: &mut Tally) -> Result<bool> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting the tests")?;
+    for line in BufReader::new(child.stdout.take().expect("stdout is piped")).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        tally.add(&line);
+    }
+    Ok(child.wait()?.success())
 }
 
 fn check_style() -> Result<()> {
@@ -78,14 +126,20 @@ fn check_style() -> Result<()> {
 struct Tally {
     passed: u64,
     failed: u64,
-    succeeded: bool,
 }
 
 impl Tally {
-    /// Takes in a line like `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
+    /// Takes in cargo's `test result: ok. 3 passed; 0 failed; …` or the scoreboard's `3 passed, 0
+    /// failed, 1 skipped`.
     fn add(&mut self, line: &str) {
-        let Some(counts) = line.trim_start().strip_prefix("test result: ") else { return };
-        for count in counts.split([';', '.']) {
+        let counts = line.trim();
+        let plain = counts.starts_with(|first: char| first.is_ascii_digit())
+            && counts.contains(" passed, ")
+            && counts.contains(" failed");
+        if !plain && !counts.starts_with("test result: ") {
+            return;
+        }
+        for count in counts.split([';', '.', ',']) {
             match count.trim().split_once(' ') {
                 Some((number, "passed")) => self.passed += number.parse().unwrap_or(0),
                 Some((number, "failed")) => self.failed += number.parse().unwrap_or(0),
@@ -105,6 +159,14 @@ mod tests {
         tally.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
         tally.add("test a_line_about_4_passed ... ok");
         tally.add("test result: FAILED. 2 passed; 5 failed; 0 ignored; finished in 0.1s");
-        assert_eq!(tally, Tally { passed: 5, failed: 5, succeeded: false });
+        tally.add("100 passed, 1 failed, 7 skipped");
+        tally.add("3 known failures (each with its reason in known_failures.txt)");
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 105,
+                failed: 6
+            }
+        );
     }
 }

@@ -40,7 +40,11 @@ pub fn architecture() -> String {
 impl Apt {
     /// Nothing is written before it is needed.
     pub fn new(directory: PathBuf, architecture: String) -> Self {
-        Self { directory, architecture, updated: false }
+        Self {
+            directory,
+            architecture,
+            updated: false,
+        }
     }
 
     /// Downloads one file; apt compares the checksum.
@@ -79,8 +83,7 @@ impl Apt {
                 None => format!("_dists_{suite}_main_binary-{}_Packages", self.architecture),
             };
             let Some(path) = self.list(&index)? else { continue };
-            let text = fs::read_to_string(&path)
-                .with_context(|| format!("reading {}", path.display()))?;
+            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             found.extend(stanzas(&text, wanted.package).map(|stanza| files_of(stanza, wanted, suite)));
         }
         found.retain(|files| !files.is_empty());
@@ -103,7 +106,9 @@ impl Apt {
             bail!("this machine has no apt");
         }
         let mut command = Command::new(program);
-        command.env("APT_CONFIG", self.configuration()?).env("LC_ALL", "C.UTF-8");
+        command
+            .env("APT_CONFIG", self.configuration()?)
+            .env("LC_ALL", "C.UTF-8");
         Ok(command)
     }
 

@@ -38,12 +38,18 @@ pub fn files_of(stanza: &str, wanted: &Wanted, suite: &str) -> Vec<LockedFile> {
     if !wanted.package.starts_with(SOURCE_PREFIX) {
         let file = || {
             let path = field(stanza, "Filename")?.to_owned();
-            Some(locked(path, field(stanza, "Architecture")?, field(stanza, "SHA256")?))
+            Some(locked(
+                path,
+                field(stanza, "Architecture")?,
+                field(stanza, "SHA256")?,
+            ))
         };
         return file().into_iter().collect();
     }
     let folder = field(stanza, "Directory").unwrap_or_default();
-    let after = stanza.split_once("Checksums-Sha256:").map_or("", |(_, after)| after);
+    let after = stanza
+        .split_once("Checksums-Sha256:")
+        .map_or("", |(_, after)| after);
     after
         .lines()
         .skip(1)
@@ -52,8 +58,7 @@ pub fn files_of(stanza: &str, wanted: &Wanted, suite: &str) -> Vec<LockedFile> {
             let mut words = line.split_whitespace();
             let (sha256, name) = (words.next()?, words.nth(1)?);
             let source = name.contains(".orig.tar.") || name.contains(".debian.tar.");
-            (source && !name.ends_with(".asc"))
-                .then(|| locked(format!("{folder}/{name}"), "source", sha256))
+            (source && !name.ends_with(".asc")).then(|| locked(format!("{folder}/{name}"), "source", sha256))
         })
         .collect()
 }
@@ -72,7 +77,10 @@ mod tests {
         let found: Vec<_> = stanzas(SOURCES, "src:zlib").collect();
         assert_eq!(found.len(), 1, "zlib-ng is another package");
         let files = files_of(found[0], find("src:zlib"), "trixie");
-        let files: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.sha256.as_str())).collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|file| (file.path.as_str(), file.sha256.as_str()))
+            .collect();
         assert_eq!(
             files,
             [

@@ -15,14 +15,22 @@ pub struct Mirrors {
 
 impl Mirrors {
     pub fn of_suite(&self, suite: &str) -> &str {
-        if suite.ends_with("-security") { &self.security } else { &self.main }
+        if suite.ends_with("-security") {
+            &self.security
+        } else {
+            &self.main
+        }
     }
 
     /// Reads them off the machine's own sources of packages.
     pub fn of_this_machine() -> Result<Self> {
         let (mut main, mut security) = (None, None);
         for (uri, suite) in machine_sources() {
-            let place = if suite.contains("-security") { &mut security } else { &mut main };
+            let place = if suite.contains("-security") {
+                &mut security
+            } else {
+                &mut main
+            };
             place.get_or_insert(uri);
         }
         let main = main.context("the machine's apt has no Debian mirror")?;
@@ -34,7 +42,10 @@ impl Mirrors {
 /// Pairs of URI and suite from sources.list and sources.list.d, in both formats.
 fn machine_sources() -> Vec<(String, String)> {
     let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
-    let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
+    let parts = fs::read_dir("/etc/apt/sources.list.d")
+        .into_iter()
+        .flatten()
+        .flatten();
     paths.extend(parts.map(|entry| entry.path()));
     paths.sort();
     let mut found = Vec::new();
@@ -68,7 +79,9 @@ fn parse_sources_stanza(stanza: &str) -> Option<(String, String)> {
 
 /// A `mirror+file:` names a file whose first line is the mirror.
 fn plain_uri(uri: &str) -> String {
-    let named = uri.strip_prefix("mirror+file:").map(|path| path.trim_start_matches("//"));
+    let named = uri
+        .strip_prefix("mirror+file:")
+        .map(|path| path.trim_start_matches("//"));
     let listed = named.and_then(|path| fs::read_to_string(path).ok());
     let first = listed.as_deref().and_then(|text| text.split_whitespace().next());
     first.unwrap_or(uri).trim_end_matches('/').to_owned()

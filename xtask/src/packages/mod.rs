@@ -70,7 +70,9 @@ impl Packages {
     }
 
     pub fn version(&self, package: &str) -> &str {
-        self.files(package).first().map_or("unknown", |file| &file.version)
+        self.files(package)
+            .first()
+            .map_or("unknown", |file| &file.version)
     }
 
     /// Adds all that identifies the packages to a key.
@@ -93,11 +95,22 @@ impl Packages {
     pub fn obtain(&mut self, packages: &[&str]) -> Result<bool> {
         fs::create_dir_all(&self.downloads)
             .with_context(|| format!("making {}", self.downloads.display()))?;
+        let step = (!packages.is_empty()).then(|| self.progress.start("downloads"));
+        let obtained = self.obtain_each(packages);
+        if let Some(step) = step {
+            step.finish(obtained.is_ok());
+        }
+        obtained
+    }
+
+    fn obtain_each(&mut self, packages: &[&str]) -> Result<bool> {
         let mut substituted = false;
         for package in packages {
             let locked = self.files(package).to_vec();
             let brought = if locked.is_empty() {
-                Err(anyhow::anyhow!("the lock file has no `{package}` for this architecture"))
+                Err(anyhow::anyhow!(
+                    "the lock file has no `{package}` for this architecture"
+                ))
             } else {
                 locked.iter().try_for_each(|file| self.bring(file))
             };
@@ -126,15 +139,11 @@ impl Packages {
                 if sha256_file(&handed)? != file.sha256 {
                     bail!("{} is not the locked file (its sha256 differs)", handed.display());
                 }
-                fs::copy(&handed, &target)
-                    .with_context(|| format!("copying {}", handed.display()))?;
+                fs::copy(&handed, &target).with_context(|| format!("copying {}", handed.display()))?;
                 return Ok(());
             }
         }
-        let step = self.progress.start(&format!("download {}", file.name()));
-        let downloaded = self.apt.download(file, &target);
-        step.finish(downloaded.is_ok());
-        downloaded
+        self.apt.download(file, &target)
     }
 
     /// Takes the newest signed version that can be had instead of the locked one.

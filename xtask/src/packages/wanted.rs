@@ -64,19 +64,35 @@ pub const WANTED: &[Wanted] = &[
 ];
 
 const fn toolchain(package: &'static str, suites: &'static [&'static str]) -> Wanted {
-    Wanted { package, group: Group::Toolchain, suites }
+    Wanted {
+        package,
+        group: Group::Toolchain,
+        suites,
+    }
 }
 
 const fn library(package: &'static str, soname: &'static str) -> Wanted {
-    Wanted { package, group: Group::Library(soname), suites: PROGRAMS }
+    Wanted {
+        package,
+        group: Group::Library(soname),
+        suites: PROGRAMS,
+    }
 }
 
 const fn tool(package: &'static str, program: &'static str) -> Wanted {
-    Wanted { package, group: Group::Tool(program), suites: PROGRAMS }
+    Wanted {
+        package,
+        group: Group::Tool(program),
+        suites: PROGRAMS,
+    }
 }
 
 const fn source(package: &'static str) -> Wanted {
-    Wanted { package, group: Group::Source, suites: SOURCES }
+    Wanted {
+        package,
+        group: Group::Source,
+        suites: SOURCES,
+    }
 }
 
 pub fn find(package: &str) -> &'static Wanted {

@@ -47,7 +47,10 @@ pub fn key(inputs: &Inputs) -> Result<Key> {
 
 /// Answers to what configure cannot find out; the guest's come last and win.
 fn answers(workspace: &Workspace) -> [PathBuf; 2] {
-    [workspace.recipe().join("config.site"), workspace.guest().join("config.site")]
+    [
+        workspace.recipe().join("config.site"),
+        workspace.guest().join("config.site"),
+    ]
 }
 
 pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
@@ -101,7 +104,10 @@ pub fn copy_guest_headers(workspace: &Workspace, directory: &Path) -> Result<()>
     if !guest.is_dir() {
         return Ok(fs::create_dir_all(&target)?);
     }
-    let runner = Runner { path: Vec::new(), log: directory.join("copy.log") };
+    let runner = Runner {
+        path: Vec::new(),
+        log: directory.join("copy.log"),
+    };
     runner.run(runner.command("cp", directory).arg("-r").arg(guest).arg(&target))?;
     Ok(fs::remove_file(directory.join("copy.log"))?)
 }

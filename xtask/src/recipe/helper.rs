@@ -33,14 +33,21 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     let mut command = runner.command(configure, directory);
     runner.run(command.args(CONFIGURE).env("OPT", OPT).env("PKG_CONFIG", "false"))?;
     runner.run(runner.command("make", directory).arg(jobs()).args(TARGETS))?;
-    keep_only(directory, &["python", "pybuilddir.txt", "build", "Modules/Setup.local"])
+    keep_only(
+        directory,
+        &["python", "pybuilddir.txt", "build", "Modules/Setup.local"],
+    )
 }
 
 /// Removes all else from a build directory: objects, logs.
 pub fn keep_only(directory: &Path, kept: &[&str]) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if kept.contains(&name.as_str()) {
             continue;
         }

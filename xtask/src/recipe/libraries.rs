@@ -14,8 +14,15 @@ use crate::process::Runner;
 const PACKAGES: [&str; 4] = ["src:zlib", "src:bzip2", "src:xz-utils", "src:sqlite3"];
 const CFLAGS: &[&str] = &["-O3", "-DNDEBUG", "-w"];
 
-const BZIP2: &[&str] =
-    &["blocksort", "bzlib", "compress", "crctable", "decompress", "huffman", "randtable"];
+const BZIP2: &[&str] = &[
+    "blocksort",
+    "bzlib",
+    "compress",
+    "crctable",
+    "decompress",
+    "huffman",
+    "randtable",
+];
 
 const XZ_CONFIGURE: &[&str] = &[
     "--host=wasm32-wasi",
@@ -56,7 +63,11 @@ const SQLITE: &[&str] = &[
 ];
 
 pub fn key(inputs: &Inputs) -> Key {
-    let key = inputs.key(Stage::Libraries, include_str!("libraries.rs"), &[Stage::Toolchain]);
+    let key = inputs.key(
+        Stage::Libraries,
+        include_str!("libraries.rs"),
+        &[Stage::Toolchain],
+    );
     inputs.packages.add_to_key(key, &PACKAGES).finish()
 }
 
@@ -74,7 +85,12 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
         fs::create_dir_all(&work)?;
         unpack_package(recipe, &runner, &format!("src:{name}"), &work)?;
         let clang = recipe.entry(Stage::Toolchain).join("bin").join(toolchain::CLANG);
-        Ok(Library { runner, clang, source: work.join("src"), out: directory.to_path_buf() })
+        Ok(Library {
+            runner,
+            clang,
+            source: work.join("src"),
+            out: directory.to_path_buf(),
+        })
     };
     // The two long ones at once: xz's configure and SQLite's one file.
     std::thread::scope(|scope| {
@@ -103,8 +119,15 @@ impl Library {
         for file in files {
             let object = file.with_extension("wasm.o");
             let mut clang = self.runner.command(&self.clang, &self.source);
-            self.runner
-                .run(clang.args(CFLAGS).args(flags).arg("-c").arg(file).arg("-o").arg(&object))?;
+            self.runner.run(
+                clang
+                    .args(CFLAGS)
+                    .args(flags)
+                    .arg("-c")
+                    .arg(file)
+                    .arg("-o")
+                    .arg(&object),
+            )?;
             objects.push(object);
         }
         let archive = self.out.join("lib").join(archive);
@@ -134,14 +157,21 @@ fn zlib(library: &Library) -> Result<()> {
 }
 
 fn bzip2(library: &Library) -> Result<()> {
-    let files: Vec<_> =
-        BZIP2.iter().map(|name| library.source.join(name).with_extension("c")).collect();
+    let files: Vec<_> = BZIP2
+        .iter()
+        .map(|name| library.source.join(name).with_extension("c"))
+        .collect();
     library.compile("libbz2.a", &files, &["-D_FILE_OFFSET_BITS=64"])?;
     library.header("bzlib.h")
 }
 
 fn xz(library: &Library) -> Result<()> {
-    let Library { runner, clang, source, out } = library;
+    let Library {
+        runner,
+        clang,
+        source,
+        out,
+    } = library;
     let mut configure = runner.command(source.join("configure"), source);
     configure
         .args(XZ_CONFIGURE)
@@ -158,7 +188,11 @@ fn xz(library: &Library) -> Result<()> {
     }
     for useless in ["lib/liblzma.la", "lib/pkgconfig"] {
         let path = out.join(useless);
-        if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+        if path.is_dir() {
+            fs::remove_dir_all(path)?
+        } else {
+            fs::remove_file(path)?
+        }
     }
     Ok(())
 }

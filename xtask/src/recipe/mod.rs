@@ -76,12 +76,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    pub fn new(
-        workspace: &Workspace,
-        cache: &Cache,
-        options: &Options,
-        progress: &Progress,
-    ) -> Result<Self> {
+    pub fn new(workspace: &Workspace, cache: &Cache, options: &Options, progress: &Progress) -> Result<Self> {
         let lock = workspace.recipe().join("packages.lock");
         let packages = Packages::open(&lock, cache, options.downloads.clone(), progress)?;
         let plan = Plan::new(workspace, options, &packages)?;
@@ -134,6 +129,11 @@ impl Recipe {
         Ok(program)
     }
 
+    /// The `Lib` directory of the source that the artifact was built from; it holds CPython's tests.
+    pub fn library(&self) -> PathBuf {
+        source::tree(&self.entry(Stage::Patched)).join("Lib")
+    }
+
     /// Removes what this plan does not need. Returns what was removed.
     pub fn prune(&self) -> Result<Vec<PathBuf>> {
         let _lock = BuildLock::take(&self.cache, &self.progress)?;
@@ -143,8 +143,7 @@ impl Recipe {
             let entries = fs::read_dir(self.cache.root().join(stage.name()));
             for path in entries.into_iter().flatten().flatten().map(|entry| entry.path()) {
                 if path != keep {
-                    fs::remove_dir_all(&path)
-                        .with_context(|| format!("removing {}", path.display()))?;
+                    fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
                     removed.push(path);
                 }
             }
@@ -156,7 +155,9 @@ impl Recipe {
         // The tests of CPython stand in the source, which the artifact's manifest points to.
         let tests = patched::test_directory(&self.entry(Stage::Patched));
         let found = self.found(Stage::Python) && tests.join("__init__.py").is_file();
-        found.then(|| Artifact { directory: self.entry(Stage::Python) })
+        found.then(|| Artifact {
+            directory: self.entry(Stage::Python),
+        })
     }
 
     /// Brings the packages of all stages here that `target` needs and that are not made yet. If a
@@ -164,8 +165,7 @@ impl Recipe {
     fn download(&mut self, target: Stage) -> Result<()> {
         loop {
             let missing = self.plan.stages_for(target).filter(|&stage| !self.found(stage));
-            let wanted: Vec<&str> =
-                missing.flat_map(|stage| self.packages_of(stage)).collect();
+            let wanted: Vec<&str> = missing.flat_map(|stage| self.packages_of(stage)).collect();
             if !self.packages.obtain(&wanted)? {
                 return Ok(());
             }
@@ -185,19 +185,20 @@ impl Recipe {
 
     fn ensure(&self, lock: &BuildLock, stage: Stage) -> Result<PathBuf> {
         let key = self.plan.key(stage);
-        self.cache.ensure(lock, stage.name(), key, &self.progress, |directory| match stage {
-            Stage::Tools => tools::build(self, directory),
-            Stage::Toolchain => toolchain::build(self, directory),
-            Stage::Libraries => libraries::build(self, directory),
-            Stage::Source => source::build(self, directory),
-            Stage::Helper => helper::build(self, directory),
-            Stage::Patched => patched::build(self, directory),
-            Stage::Configured => configured::build(self, directory),
-            Stage::Objects => objects::build(self, directory),
-            Stage::Stdlib => stdlib::build(self, directory),
-            Stage::Python => python::build(self, directory),
-            Stage::Native => native::build(self, directory),
-        })
+        self.cache
+            .ensure(lock, stage.name(), key, &self.progress, |directory| match stage {
+                Stage::Tools => tools::build(self, directory),
+                Stage::Toolchain => toolchain::build(self, directory),
+                Stage::Libraries => libraries::build(self, directory),
+                Stage::Source => source::build(self, directory),
+                Stage::Helper => helper::build(self, directory),
+                Stage::Patched => patched::build(self, directory),
+                Stage::Configured => configured::build(self, directory),
+                Stage::Objects => objects::build(self, directory),
+                Stage::Stdlib => stdlib::build(self, directory),
+                Stage::Python => python::build(self, directory),
+                Stage::Native => native::build(self, directory),
+            })
     }
 
     fn key(&self, stage: Stage) -> &Key {

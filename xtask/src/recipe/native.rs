@@ -9,7 +9,11 @@ use super::plan::{Inputs, Stage};
 use super::{Recipe, jobs, source};
 use crate::cache::Key;
 
-const CONFIGURE: &[&str] = &["--prefix=/usr/local", "--disable-test-modules", "--without-ensurepip"];
+const CONFIGURE: &[&str] = &[
+    "--prefix=/usr/local",
+    "--disable-test-modules",
+    "--without-ensurepip",
+];
 const OPT: &str = "-DNDEBUG -O3 -Wall";
 
 pub fn key(inputs: &Inputs) -> Key {

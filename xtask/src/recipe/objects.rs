@@ -33,7 +33,11 @@ vtwasm-print:
 ";
 
 pub fn key(inputs: &Inputs) -> Result<Key> {
-    let header = inputs.workspace.guest().join("include").join(configured::FORCED_HEADER);
+    let header = inputs
+        .workspace
+        .guest()
+        .join("include")
+        .join(configured::FORCED_HEADER);
     Ok(inputs
         .key(Stage::Objects, include_str!("objects.rs"), &[Stage::Configured])
         .file(&header)?
@@ -67,9 +71,13 @@ pub fn sysconfig_data(recipe: &Recipe) -> Result<PathBuf> {
     let entry = recipe.entry(Stage::Objects);
     let found = fs::read_dir(&entry)?.flatten().map(|file| file.path());
     let is_data = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("_sysconfigdata"))
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("_sysconfigdata"))
     };
-    found.into_iter().find(is_data).context("CPython's build wrote no _sysconfigdata")
+    found
+        .into_iter()
+        .find(is_data)
+        .context("CPython's build wrote no _sysconfigdata")
 }
 
 pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
@@ -79,7 +87,11 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     runner.run(runner.command("cp", directory).arg("-a").arg(before).arg(&build))?;
     configured::copy_guest_headers(&recipe.workspace, directory)?;
 
-    let opt = format!("{} {FORCED} {}", configured::OPT, keep_pointers(&runner, directory)?);
+    let opt = format!(
+        "{} {FORCED} {}",
+        configured::OPT,
+        keep_pointers(&runner, directory)?
+    );
     let tree = source::tree(&recipe.entry(Stage::Patched));
     let library = print(&runner, &build, "LIBRARY")?;
     let mut make = runner.command("make", &build);
@@ -131,16 +143,18 @@ fn print(runner: &Runner, build: &Path, name: &str) -> Result<String> {
 }
 
 /// Moves what the next stages need out of the build directory.
-fn collect(
-    recipe: &Recipe,
-    runner: &Runner,
-    build: &Path,
-    directory: &Path,
-    library: &str,
-) -> Result<()> {
+fn collect(recipe: &Recipe, runner: &Runner, build: &Path, directory: &Path, library: &str) -> Result<()> {
     let mut arguments = vec![library.to_owned()];
-    arguments.extend(print(runner, build, "MODLIBS")?.split_whitespace().map(str::to_owned));
-    arguments.extend(print(runner, build, "LIBS")?.split_whitespace().map(str::to_owned));
+    arguments.extend(
+        print(runner, build, "MODLIBS")?
+            .split_whitespace()
+            .map(str::to_owned),
+    );
+    arguments.extend(
+        print(runner, build, "LIBS")?
+            .split_whitespace()
+            .map(str::to_owned),
+    );
     // The libraries' place is added when linking.
     arguments.retain(|argument| !argument.starts_with("-L"));
     fs::write(directory.join("link"), arguments.join("\n"))?;

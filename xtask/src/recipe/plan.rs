@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{
-    Options, configured, helper, libraries, native, objects, patched, python, source, stdlib,
-    toolchain, tools,
+    Options, configured, helper, libraries, native, objects, patched, python, source, stdlib, toolchain,
+    tools,
 };
 use crate::cache::{Key, KeyBuilder};
 use crate::packages::Packages;
@@ -86,7 +86,12 @@ impl Plan {
     pub fn new(workspace: &Workspace, options: &Options, packages: &Packages) -> Result<Self> {
         let mut plan = Self(BTreeMap::new());
         for stage in Stage::ALL {
-            let inputs = Inputs { workspace, options, packages, plan: &plan };
+            let inputs = Inputs {
+                workspace,
+                options,
+                packages,
+                plan: &plan,
+            };
             let key = match stage {
                 Stage::Tools => tools::key(&inputs),
                 Stage::Toolchain => toolchain::key(&inputs)?,

@@ -31,7 +31,11 @@ const LDFLAGS: &[&str] = &["-mexec-model=reactor"];
 
 pub fn key(inputs: &Inputs) -> Result<Key> {
     let mut key = inputs
-        .key(Stage::Python, include_str!("python.rs"), &[Stage::Objects, Stage::Stdlib])
+        .key(
+            Stage::Python,
+            include_str!("python.rs"),
+            &[Stage::Objects, Stage::Stdlib],
+        )
         .text("wrap", include_str!("component.rs"))
         .text("names", [u8::from(inputs.options.debug_names)])
         .tree(&inputs.workspace.wit(), |_| true)?;
@@ -47,7 +51,11 @@ fn guest_files(guest: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(guest).with_context(|| format!("reading {}", guest.display()))? {
         let path = entry?.path();
-        let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let extension = path
+            .extension()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if extensions.contains(&extension.as_str()) {
             found.push(path);
         }
@@ -94,18 +102,19 @@ fn compile(recipe: &Recipe, runner: &Runner, work: &Path) -> Result<Vec<PathBuf>
                 })
             })
             .collect();
-        let compiled = halves.into_iter().map(|half| half.join().expect("it does not panic"));
+        let compiled = halves
+            .into_iter()
+            .map(|half| half.join().expect("it does not panic"));
         Ok(compiled.collect::<Result<Vec<_>>>()?.concat())
     })
 }
 
-fn compile_one(
-    runner: &Runner,
-    source: &Path,
-    includes: &[PathBuf],
-    work: &Path,
-) -> Result<PathBuf> {
-    let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+fn compile_one(runner: &Runner, source: &Path, includes: &[PathBuf], work: &Path) -> Result<PathBuf> {
+    let name = source
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let object = work.join(format!("{name}.o"));
     let mut clang = runner.command(toolchain::CLANG, work);
     if name.ends_with(".s") {
@@ -154,10 +163,13 @@ fn about(recipe: &Recipe, tree: &Path, zip: String) -> Result<BTreeMap<&'static 
     let version = |package| recipe.packages.version(package).to_owned();
     Ok(BTreeMap::from([
         ("python", source::version(tree)?),
-        ("python_source", match &recipe.options.source {
-            Some(source) => source.display().to_string(),
-            None => format!("Debian python3.13 {}", version("src:python3.13")),
-        }),
+        (
+            "python_source",
+            match &recipe.options.source {
+                Some(source) => source.display().to_string(),
+                None => format!("Debian python3.13 {}", version("src:python3.13")),
+            },
+        ),
         ("clang", version("clang-22")),
         ("wasi_libc", version("wasi-libc")),
         ("zlib", version("src:zlib")),
@@ -167,6 +179,9 @@ fn about(recipe: &Recipe, tree: &Path, zip: String) -> Result<BTreeMap<&'static 
         ("wit", component::package_name(&recipe.workspace.wit())?),
         ("stdlib", zip),
         // Seen from the entry.
-        ("test_directory", relative(&recipe.cache, 2, &tests)?.display().to_string()),
+        (
+            "test_directory",
+            relative(&recipe.cache, 2, &tests)?.display().to_string(),
+        ),
     ]))
 }

@@ -19,11 +19,15 @@ pub fn key(inputs: &Inputs) -> Result<Key> {
             .packages
             .add_to_key(key, &[PACKAGE])
             .file(&skip_list(inputs.workspace))?,
-        Some(source) if source.is_dir() => {
-            key.tree(source, |path| !path.components().any(|part| part.as_os_str() == ".git"))?
-        }
+        Some(source) if source.is_dir() => key.tree(source, |path| {
+            !path.components().any(|part| part.as_os_str() == ".git")
+        })?,
         Some(source) => {
-            ensure!(source.is_file(), "--source {}: no such file or directory", source.display());
+            ensure!(
+                source.is_file(),
+                "--source {}: no such file or directory",
+                source.display()
+            );
             key.file(source)?
         }
     };
@@ -31,7 +35,11 @@ pub fn key(inputs: &Inputs) -> Result<Key> {
 }
 
 pub fn packages(options: &Options) -> Vec<&'static str> {
-    if options.source.is_some() { Vec::new() } else { vec![PACKAGE] }
+    if options.source.is_some() {
+        Vec::new()
+    } else {
+        vec![PACKAGE]
+    }
 }
 
 /// The tree of a source entry.
@@ -62,12 +70,7 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
 }
 
 /// Unpacks a source package: its tarball to `src`, Debian's part to `debian` in `directory`.
-pub fn unpack_package(
-    recipe: &Recipe,
-    runner: &Runner,
-    package: &str,
-    directory: &Path,
-) -> Result<()> {
+pub fn unpack_package(recipe: &Recipe, runner: &Runner, package: &str, directory: &Path) -> Result<()> {
     for file in recipe.packages.files(package) {
         let place = if file.name().contains(".debian.tar.") {
             directory.join("debian")
@@ -84,7 +87,8 @@ pub fn unpack_package(
 fn unpack_tarball(runner: &Runner, tarball: &Path, place: &Path) -> Result<()> {
     fs::create_dir_all(place)?;
     let mut tar = runner.command("tar", place);
-    tar.args(["--strip-components=1", "--no-same-owner", "-xf"]).arg(tarball);
+    tar.args(["--strip-components=1", "--no-same-owner", "-xf"])
+        .arg(tarball);
     runner.run(&mut tar)
 }
 
@@ -93,12 +97,7 @@ fn skip_list(workspace: &crate::workspace::Workspace) -> PathBuf {
 }
 
 /// Applies Debian's patches in their order, except those that lay Python out as Debian does.
-fn apply_debian_patches(
-    recipe: &Recipe,
-    runner: &Runner,
-    tree: &Path,
-    debian: &Path,
-) -> Result<()> {
+fn apply_debian_patches(recipe: &Recipe, runner: &Runner, tree: &Path, debian: &Path) -> Result<()> {
     let skipped = fs::read_to_string(skip_list(&recipe.workspace))?;
     let skipped: Vec<&str> = words(&skipped).collect();
     let series = fs::read_to_string(debian.join("patches/series"))?;
@@ -118,7 +117,9 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 /// Applies one patch, or says which one does not fit.
 pub fn apply(runner: &Runner, tree: &Path, patch: &Path) -> Result<()> {
     let mut command = runner.command("patch", tree);
-    command.args(["-p1", "--batch", "--no-backup-if-mismatch", "--fuzz=2", "-i"]).arg(patch);
+    command
+        .args(["-p1", "--batch", "--no-backup-if-mismatch", "--fuzz=2", "-i"])
+        .arg(patch);
     runner
         .run(&mut command)
         .with_context(|| format!("the patch {} does not fit this source", patch.display()))
@@ -127,8 +128,7 @@ pub fn apply(runner: &Runner, tree: &Path, patch: &Path) -> Result<()> {
 /// The release, e.g. `3.13.5`.
 pub fn version(tree: &Path) -> Result<String> {
     let path = tree.join("Include/patchlevel.h");
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let define = "#define PY_VERSION ";
     match text.lines().find_map(|line| line.strip_prefix(define)) {
         Some(version) => Ok(version.trim().trim_matches('"').to_owned()),

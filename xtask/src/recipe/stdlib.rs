@@ -13,9 +13,16 @@ const COMPILE: &str = "compile_stdlib.py";
 const PACK: &str = "pack_stdlib.py";
 
 pub fn key(inputs: &Inputs) -> Result<Key> {
-    let key = inputs.key(Stage::Stdlib, include_str!("stdlib.rs"), &[Stage::Helper, Stage::Objects]);
+    let key = inputs.key(
+        Stage::Stdlib,
+        include_str!("stdlib.rs"),
+        &[Stage::Helper, Stage::Objects],
+    );
     let recipe = inputs.workspace.recipe();
-    Ok(key.file(&recipe.join(COMPILE))?.file(&recipe.join(PACK))?.finish())
+    Ok(key
+        .file(&recipe.join(COMPILE))?
+        .file(&recipe.join(PACK))?
+        .finish())
 }
 
 pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {

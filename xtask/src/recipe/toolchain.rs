@@ -69,7 +69,10 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
             ),
         )?;
         for program in PROGRAMS {
-            write_script(&bin.join(program), &format!("exec \"{place}/bin/{program}\" \"$@\""))?;
+            write_script(
+                &bin.join(program),
+                &format!("exec \"{place}/bin/{program}\" \"$@\""),
+            )?;
         }
         return Ok(());
     }
@@ -88,7 +91,10 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     )?;
     for program in PROGRAMS.iter().chain(&["wasm-ld-22"]) {
         let file = program.trim_end_matches("-22");
-        write_script(&bin.join(program), &format!("exec \"$root/{LLVM}/bin/{file}\" \"$@\""))?;
+        write_script(
+            &bin.join(program),
+            &format!("exec \"$root/{LLVM}/bin/{file}\" \"$@\""),
+        )?;
     }
     Ok(())
 }
@@ -96,8 +102,13 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
 /// Unpacks a package's files below `root`; nothing is installed.
 pub fn unpack(recipe: &Recipe, package: &str, root: &Path) -> Result<()> {
     for file in recipe.packages.files(package) {
-        output(Command::new("dpkg-deb").arg("-x").arg(recipe.packages.path(file)).arg(root))
-            .with_context(|| format!("unpacking {}", file.name()))?;
+        output(
+            Command::new("dpkg-deb")
+                .arg("-x")
+                .arg(recipe.packages.path(file))
+                .arg(root),
+        )
+        .with_context(|| format!("unpacking {}", file.name()))?;
     }
     Ok(())
 }
@@ -112,9 +123,13 @@ fn keep_only_what_is_used(root: &Path) -> Result<()> {
     let programs = root.join(LLVM).join("bin");
     for entry in fs::read_dir(&programs)? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let used = ["clang", "lld", "llvm-objcopy"].contains(&name.as_str())
-            || PROGRAMS.contains(&name.as_str());
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let used =
+            ["clang", "lld", "llvm-objcopy"].contains(&name.as_str()) || PROGRAMS.contains(&name.as_str());
         if !used {
             fs::remove_file(&path)?;
         }
