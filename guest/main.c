@@ -8,9 +8,12 @@
 
 #include "pycore_fileutils.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
-#define LIBRARY L"/usr/lib/python313.zip"
+/* A folder of its own, so that the host's /usr/lib may be mounted as well. */
+#define LIBRARY L"/usr/lib/vtwasm/python313.zip"
 #define SITE_PACKAGES L"/usr/lib/python3.13/site-packages"
 
 void vt_python_start(void);
@@ -22,8 +25,9 @@ static PyStatus set_paths(PyConfig *config)
         const wchar_t *value;
     } paths[] = {
         {&config->program_name, L"python3"},
-        {&config->executable, L"/usr/bin/python3"},
-        {&config->base_executable, L"/usr/bin/python3"},
+        /* As CPython documents it where there is no program that one could start. */
+        {&config->executable, L""},
+        {&config->base_executable, L""},
         {&config->prefix, L"/usr"},
         {&config->base_prefix, L"/usr"},
         {&config->exec_prefix, L"/usr"},
@@ -58,8 +62,19 @@ static PyStatus initialise(int argc, char **argv)
     return status;
 }
 
+/* WASI has no working folder; libc keeps one by name. It need not be readable: a relative path may
+ * lead from it to a folder that is. */
+static void set_working_folder(void)
+{
+    extern char *__wasilibc_cwd;
+    const char *folder = getenv("PWD");
+    if (folder && folder[0] == '/')
+        __wasilibc_cwd = strdup(folder);
+}
+
 int main(int argc, char **argv)
 {
+    set_working_folder();
     vt_python_start();
     PyStatus status = initialise(argc, argv);
     if (PyStatus_IsExit(status))

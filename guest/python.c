@@ -163,28 +163,83 @@ int vt_recursion_error(PyThreadState *tstate, const char *where)
     return -1;
 }
 
-/* The compiler's passes count their own depth and never ask for stack: they begin on a segment that
- * has room for the deepest program that they admit. */
-#define ON_A_LARGE_STACK(type, name, parameters, arguments) \
-    type __real_##name parameters;                          \
-    type __wrap_##name parameters                           \
-    {                                                       \
-        uintptr_t sp = vt_stack_pointer();                  \
-        vt_set_stack_pointer(vt_stack_with_room(sp));       \
-        type result = __real_##name arguments;              \
-        vt_set_stack_pointer(sp);                           \
-        return result;                                      \
+/* --- functions that need much stack and do not ask --- */
+
+#define WITH_STACK(wanted, type, name, parameters, arguments)            \
+    type __real_##name parameters;                                       \
+    type __wrap_##name parameters                                        \
+    {                                                                    \
+        return VTWASM_WITH_STACK(wanted, __real_##name arguments);       \
     }
 
-ON_A_LARGE_STACK(PyCodeObject *, _PyAST_Compile,
-                 (struct _mod * mod, PyObject *filename, PyCompilerFlags *flags, int optimize,
-                  struct _arena *arena),
-                 (mod, filename, flags, optimize, arena))
-ON_A_LARGE_STACK(int, _PyAST_Validate, (struct _mod * mod), (mod))
-ON_A_LARGE_STACK(int, _PyAST_Optimize,
-                 (struct _mod * mod, struct _arena *arena, int optimize, int features),
-                 (mod, arena, optimize, features))
-ON_A_LARGE_STACK(PyObject *, PyAST_mod2obj, (struct _mod * mod), (mod))
-ON_A_LARGE_STACK(struct symtable *, _PySymtable_Build,
-                 (struct _mod * mod, PyObject *filename, _PyFutureFeatures *future),
-                 (mod, filename, future))
+/* The compiler's passes count their own depth, down from c_recursion_remaining. Its largest frames
+ * take so much for a level. */
+#define COMPILER_LEVEL ((size_t)2400)
+#define COMPILER_STACK (COMPILER_LEVEL * VTWASM_C_RECURSION_LIMIT / 2)
+
+/* As many levels as there is stack for; returns how many were taken away. */
+static int limit_compiler_depth(void)
+{
+    PyThreadState *tstate = _PyThreadState_GET();
+    int levels = (int)(vt_stack_room(vt_stack_pointer()) / COMPILER_LEVEL);
+    int excess = tstate->c_recursion_remaining - levels;
+    if (excess <= 0)
+        return 0;
+    tstate->c_recursion_remaining -= excess;
+    return excess;
+}
+
+#define COMPILER_PASS(type, name, parameters, arguments)              \
+    type __real_##name parameters;                                    \
+    __attribute__((noinline)) static type limited_##name parameters   \
+    {                                                                 \
+        int excess = limit_compiler_depth();                          \
+        type result = __real_##name arguments;                        \
+        _PyThreadState_GET()->c_recursion_remaining += excess;        \
+        return result;                                                \
+    }                                                                 \
+    type __wrap_##name parameters                                     \
+    {                                                                 \
+        return VTWASM_WITH_STACK(COMPILER_STACK, limited_##name arguments); \
+    }
+
+COMPILER_PASS(PyCodeObject *, _PyAST_Compile,
+              (struct _mod * mod, PyObject *filename, PyCompilerFlags *flags, int optimize,
+               struct _arena *arena),
+              (mod, filename, flags, optimize, arena))
+COMPILER_PASS(int, _PyAST_Validate, (struct _mod * mod), (mod))
+COMPILER_PASS(int, _PyAST_Optimize,
+              (struct _mod * mod, struct _arena *arena, int optimize, int features),
+              (mod, arena, optimize, features))
+COMPILER_PASS(PyObject *, PyAST_mod2obj, (struct _mod * mod), (mod))
+COMPILER_PASS(struct symtable *, _PySymtable_Build,
+              (struct _mod * mod, PyObject *filename, _PyFutureFeatures *future),
+              (mod, filename, future))
+
+/* Paths of MAXPATHLEN wide characters. */
+WITH_STACK(48 << 10, int, _PyModule_IsPossiblyShadowing, (PyObject * origin), (origin))
+
+/* libmpdec transposes in tiles of 64 KiB. */
+WITH_STACK(192 << 10, int, transpose_pow2, (unsigned *matrix, size_t rows, size_t columns),
+           (matrix, rows, columns))
+
+/* Expat calls back through five frames of its own. */
+#define EXPAT_UNITS 3
+
+#define WITH_UNITS(units, type, name, parameters, arguments)          \
+    type __real_##name parameters;                                    \
+    type __wrap_##name parameters                                     \
+    {                                                                 \
+        _PyThreadState_GET()->c_recursion_remaining -= (units);       \
+        type result = __real_##name arguments;                        \
+        _PyThreadState_GET()->c_recursion_remaining += (units);       \
+        return result;                                                \
+    }
+
+typedef struct XML_ParserStruct *XML_Parser;
+
+WITH_UNITS(EXPAT_UNITS, int, PyExpat_XML_Parse,
+           (XML_Parser parser, const char *text, int length, int final),
+           (parser, text, length, final))
+WITH_UNITS(EXPAT_UNITS, int, PyExpat_XML_ParseBuffer, (XML_Parser parser, int length, int final),
+           (parser, length, final))

@@ -1,11 +1,13 @@
 /* Shadow stacks: the part of the C stack that lies in linear memory, since wasm code can only take
  * the address of what is there. (The other part, the fiber's native stack, belongs to the host; how
- * deep that lets C code go is Py_C_RECURSION_LIMIT, in guest/patches/.)
+ * deep that lets C code go is VTWASM_C_RECURSION_LIMIT.)
  *
- * A thread's base segment is small, so that 100,000 of them fit. When a recursion check finds less
- * than VTWASM_STACK_RESERVE left there, the thread goes on in an extension: only the stack pointer
- * is moved, and since each function puts back its own, the extension is empty again as soon as the
- * pointer is back in the base. When that runs low as well, it is a RecursionError.
+ * A thread's base segment is small, so that 100,000 of them fit. Code that needs more goes on in an
+ * extension. Only the stack pointer is moved: each function addresses its frame from a local and
+ * puts the pointer back from there, so callers notice nothing. It happens in two ways:
+ *  - a recursion check finds less than VTWASM_STACK_RESERVE left in the base (vtwasm_stack_grow);
+ *    the extension is empty again as soon as the pointer is back in the base;
+ *  - code that needs much and will not ask is called with VTWASM_WITH_STACK.
  *
  * The guard: the lowest words of every segment stay 0. Zero, because a page that is only read costs
  * no memory. */
@@ -20,7 +22,6 @@
 #define PAGE ((size_t)4096)
 #define GUARD_WORDS 16
 #define SLAB_SEGMENTS 16
-#define EXTENSION_SIZE ((size_t)1 << 20)
 
 /* The run ends with 134, as after abort(): 128 + SIGABRT. */
 #define EXIT_STACK_OVERFLOW 134
@@ -30,14 +31,24 @@ struct vtwasm_stack_ends vtwasm_stack_ends;
 /* wasm-ld's bounds of the main stack. */
 extern char __stack_low[], __stack_high[];
 
+/* At the top of its segment. */
+struct vt_extension {
+    struct vt_extension *next; /* the one that the thread had before; or in the free list */
+    uintptr_t bottom;
+    uintptr_t caller;          /* the stack pointer to go back to */
+    unsigned size_class;
+};
+
+/* For recursion, and for the passes of the compiler, whose frames are large. Pages that are never
+ * touched cost address space only. */
+static const size_t extension_sizes[] = {(size_t)1 << 20, (size_t)4 << 20};
+#define SIZE_CLASSES (sizeof extension_sizes / sizeof extension_sizes[0])
+
 /* Last in, first out: the stack given back last is the one in the cache. */
 static vt_thread *free_threads;
-static uintptr_t *free_extensions; /* each top word points to the next */
+static struct vt_extension *free_extensions[SIZE_CLASSES];
 
-static bool contains(struct vt_segment segment, uintptr_t sp)
-{
-    return sp - segment.bottom <= segment.top - segment.bottom;
-}
+/* --- the guard --- */
 
 _Noreturn static void overflow(void)
 {
@@ -48,17 +59,17 @@ _Noreturn static void overflow(void)
     vt_exit_process(EXIT_STACK_OVERFLOW);
 }
 
-static void set_guard(struct vt_segment segment)
+static void set_guard(uintptr_t bottom)
 {
-    uint32_t *word = (uint32_t *)segment.bottom;
+    uint32_t *word = (uint32_t *)bottom;
     for (int i = 0; i < GUARD_WORDS; i++)
         if (word[i] != 0)
             word[i] = 0;
 }
 
-static void check_guard(struct vt_segment segment)
+static void check_guard(uintptr_t bottom)
 {
-    const volatile uint32_t *word = (const uint32_t *)segment.bottom;
+    const volatile uint32_t *word = (const uint32_t *)bottom;
     uint32_t seen = 0;
     for (int i = 0; i < GUARD_WORDS; i++)
         seen |= word[i];
@@ -67,6 +78,11 @@ static void check_guard(struct vt_segment segment)
 }
 
 /* --- base segments, each with its thread on top --- */
+
+static bool in_base(const vt_thread *thread, uintptr_t sp)
+{
+    return sp - thread->stack.bottom <= thread->stack.top - thread->stack.bottom;
+}
 
 static vt_thread *thread_on(uintptr_t bottom, size_t size)
 {
@@ -113,13 +129,13 @@ vt_thread *vt_stack_allocate(size_t size)
     struct vt_segment stack = thread->stack;
     memset(thread, 0, sizeof *thread);
     thread->stack = stack;
-    set_guard(stack);
+    set_guard(stack.bottom);
     return thread;
 }
 
 void vt_stack_release(vt_thread *thread)
 {
-    check_guard(thread->stack);
+    check_guard(thread->stack.bottom);
     vt_stack_leave(thread, thread->stack.top);
     bool pooled = thread->stack.top - thread->stack.bottom < VT_STACK_SIZE;
     if (!pooled) {
@@ -137,80 +153,93 @@ void vt_stack_adopt_main(vt_thread *thread)
 
 /* --- extensions --- */
 
-static struct vt_segment extension_at(uintptr_t *top_word)
+static struct vt_extension *make_extension(unsigned size_class)
 {
-    uintptr_t top = (uintptr_t)top_word;
-    return (struct vt_segment){top + sizeof *top_word - EXTENSION_SIZE, top & ~(uintptr_t)15};
+    size_t size = extension_sizes[size_class];
+    char *bottom = aligned_alloc(PAGE, size);
+    if (!bottom)
+        return NULL;
+    struct vt_extension *extension = (struct vt_extension *)(bottom + size) - 1;
+    *extension = (struct vt_extension){.bottom = (uintptr_t)bottom, .size_class = size_class};
+    set_guard(extension->bottom);
+    return extension;
 }
 
-static bool take_extension(vt_thread *thread)
+static struct vt_extension *take_extension(vt_thread *thread, size_t wanted, uintptr_t caller)
 {
-    uintptr_t *top_word = free_extensions;
-    if (top_word) {
-        free_extensions = (uintptr_t *)*top_word;
-    } else {
-        char *bottom = aligned_alloc(PAGE, EXTENSION_SIZE);
-        if (!bottom)
-            return false;
-        top_word = (uintptr_t *)(bottom + EXTENSION_SIZE) - 1;
-        set_guard(extension_at(top_word));
-    }
-    thread->extension = extension_at(top_word);
-    return true;
+    unsigned size_class = 0;
+    while (size_class < SIZE_CLASSES - 1 && extension_sizes[size_class] < wanted)
+        size_class++;
+    struct vt_extension *extension = free_extensions[size_class];
+    if (extension)
+        free_extensions[size_class] = extension->next;
+    else if (!(extension = make_extension(size_class)))
+        return NULL;
+    extension->caller = caller;
+    extension->next = thread->extension;
+    thread->extension = extension;
+    vt_stack_enter(thread);
+    return extension;
 }
 
 static void give_extension_back(vt_thread *thread)
 {
-    check_guard(thread->extension);
-    uintptr_t *top_word = (uintptr_t *)(thread->extension.bottom + EXTENSION_SIZE) - 1;
-    *top_word = (uintptr_t)free_extensions;
-    free_extensions = top_word;
-    thread->extension = (struct vt_segment){0, 0};
+    struct vt_extension *extension = thread->extension;
+    check_guard(extension->bottom);
+    thread->extension = extension->next;
+    extension->next = free_extensions[extension->size_class];
+    free_extensions[extension->size_class] = extension;
 }
 
 void vt_stack_enter(const vt_thread *thread)
 {
     uintptr_t base = thread->stack.bottom;
     vtwasm_stack_ends.base = base;
-    vtwasm_stack_ends.extension = thread->extension.top ? thread->extension.bottom : base;
+    vtwasm_stack_ends.extension = thread->extension ? thread->extension->bottom : base;
 }
 
 void vt_stack_leave(vt_thread *thread, uintptr_t sp)
 {
-    bool has_extension = thread->extension.top != 0;
-    if (contains(thread->stack, sp)) {
-        if (has_extension)
+    struct vt_extension *extension = thread->extension;
+    if (in_base(thread, sp)) {
+        while (thread->extension)
             give_extension_back(thread);
-    } else if (!has_extension || !contains(thread->extension, sp)) {
+    } else if (!extension || sp - extension->bottom > (uintptr_t)extension - extension->bottom) {
         overflow();
     }
 }
 
-/* Where the caller of vtwasm_stack_grow goes on; 0 if there is no room left for it. */
+size_t vt_stack_room(uintptr_t sp)
+{
+    return in_base(vt_self, sp) ? sp - vt_self->stack.bottom : sp - vt_self->extension->bottom;
+}
+
+/* --- what unwind.s asks: where to go on --- */
+
+/* vtwasm_stack_grow: 0 if there is no room left. */
 uintptr_t vt_stack_move(uintptr_t sp)
 {
     vt_thread *self = vt_self;
-    if (!contains(self->stack, sp))
-        return sp - self->extension.bottom < VTWASM_STACK_RESERVE ? 0 : sp;
-    if (sp - self->stack.bottom >= VTWASM_STACK_RESERVE)
+    if (vt_stack_room(sp) >= VTWASM_STACK_RESERVE)
         return sp;
-    if (self->extension.top == 0) {
-        if (!take_extension(self))
-            return 0;
-        vt_stack_enter(self);
-    }
-    return self->extension.top;
+    if (!in_base(self, sp))
+        return 0;
+    if (!self->extension && !take_extension(self, 0, sp))
+        return 0;
+    return (uintptr_t)self->extension & ~(uintptr_t)15;
 }
 
-uintptr_t vt_stack_with_room(uintptr_t sp)
+/* vtwasm_stack_extend: null if the caller may stay where it is, or has to for want of memory. */
+struct vt_extension *vt_stack_extend(uintptr_t sp, size_t wanted)
 {
-    vt_thread *self = vt_self;
-    if (!contains(self->stack, sp) || sp - self->stack.bottom >= EXTENSION_SIZE / 2)
-        return sp;
-    if (self->extension.top == 0) {
-        if (!take_extension(self))
-            return sp;
-        vt_stack_enter(self);
-    }
-    return self->extension.top;
+    return vt_stack_room(sp) >= wanted ? NULL : take_extension(vt_self, wanted, sp);
+}
+
+/* vtwasm_stack_shrink: returns the stack pointer to go back to. */
+uintptr_t vt_stack_shrink(struct vt_extension *extension)
+{
+    uintptr_t caller = extension->caller;
+    give_extension_back(vt_self);
+    vt_stack_enter(vt_self);
+    return caller;
 }

@@ -6,6 +6,8 @@
 	.tagtype	vt_exit_tag
 	.functype	vt_thread_body (i32) -> ()
 	.functype	vt_stack_move (i32) -> (i32)
+	.functype	vt_stack_extend (i32, i32) -> (i32)
+	.functype	vt_stack_shrink (i32) -> (i32)
 
 # bool vt_catch_exit(vt_thread *thread)
 	.globl	vt_catch_exit
@@ -47,6 +49,38 @@ vtwasm_stack_grow:
 	return
 	end_if
 	i32.const	1
+	end_function
+
+# void *vtwasm_stack_extend(size_t wanted)
+	.globl	vtwasm_stack_extend
+	.type	vtwasm_stack_extend,@function
+vtwasm_stack_extend:
+	.functype	vtwasm_stack_extend (i32) -> (i32)
+	.local	i32
+	global.get	__stack_pointer
+	local.get	0
+	call	vt_stack_extend
+	local.tee	1
+	if
+	local.get	1
+	i32.const	-16
+	i32.and
+	global.set	__stack_pointer
+	end_if
+	local.get	1
+	end_function
+
+# void vtwasm_stack_shrink(void *extension)
+	.globl	vtwasm_stack_shrink
+	.type	vtwasm_stack_shrink,@function
+vtwasm_stack_shrink:
+	.functype	vtwasm_stack_shrink (i32) -> ()
+	local.get	0
+	if
+	local.get	0
+	call	vt_stack_shrink
+	global.set	__stack_pointer
+	end_if
 	end_function
 
 	.section	.data.vt_exit_tag,"",@

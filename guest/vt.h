@@ -55,8 +55,8 @@ struct vt_slot {
 /* One thread, at the top of its own shadow stack: starting a thread touches one page. */
 struct __pthread {
     uint32_t fiber;              /* the host's number; 0 until spawned */
-    struct vt_segment stack;     /* the base segment */
-    struct vt_segment extension; /* taken when the base runs low; bottom is 0 when there is none */
+    struct vt_segment stack;     /* the base segment, below this struct */
+    struct vt_extension *extension; /* the newest, where its code runs if not in the base */
 
     vt_thread *next, *previous;  /* in `queue`, or `next` in the free list */
     struct vt_queue *queue;      /* what it waits in; null once it has been dequeued */
@@ -113,8 +113,8 @@ void vt_stack_release(vt_thread *thread);
 /* Called when the fiber runs again, and before it parks. */
 void vt_stack_enter(const vt_thread *thread);
 void vt_stack_leave(vt_thread *thread, uintptr_t sp);
-/* Where code goes on that needs much stack and will not ask for it. */
-uintptr_t vt_stack_with_room(uintptr_t sp);
+/* Bytes below `sp` in the running fiber's segment. */
+size_t vt_stack_room(uintptr_t sp);
 
 /* key.c */
 void vt_keys_destroy(vt_thread *thread);

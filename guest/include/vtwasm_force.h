@@ -18,6 +18,7 @@
 #endif
 
 #include <semaphore.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -27,9 +28,19 @@ int sem_clockwait(sem_t *restrict, clockid_t, const struct timespec *restrict);
 /* Parks the calling thread as one that was asked to give way (guest/python.c). */
 void vtwasm_give_way(void);
 
-/* How many levels deep C code may recurse (CPython: Py_C_RECURSION_LIMIT), so that the worst path
- * fits a fiber's native stack: STACK_SIZE less HOST_RESERVE in host/vtwasm/src/engine.rs. */
-#define VTWASM_C_RECURSION_LIMIT 2500
+/* --- The native stack -------------------------------------------------------------------------
+ *
+ * What a fiber's native stack has for wasm: STACK_SIZE less HOST_RESERVE in
+ * host/vtwasm/src/engine.rs. wasm code cannot see how much is left, so depth is counted, and these
+ * are measured (guest/tests/recursion_paths.py): the most that a path of CPython takes for
+ *  - one unit of c_recursion_remaining: 634 bytes (type.__call__ by way of a metaclass' mro());
+ *  - one level of the parser: 161;
+ *  - one level of marshal: 321. */
+#define VTWASM_NATIVE_STACK ((1 << 20) - (128 << 10))
+#define VTWASM_C_RECURSION_LIMIT (VTWASM_NATIVE_STACK / 640)
+#define VTWASM_PARSER_LEVELS 4000
+#define VTWASM_PARSER_LEVELS_PER_UNIT 4
+#define VTWASM_MARSHAL_LEVELS_PER_UNIT 2
 
 /* --- The shadow stack -----------------------------------------------------------------------
  *
@@ -65,5 +76,19 @@ static inline void vtwasm_stack_ensure(void)
     if (vtwasm_stack_is_low())
         (void)vtwasm_stack_grow();
 }
+
+/* Moves the caller to a segment with `wanted` bytes if it has less, until it calls
+ * vtwasm_stack_shrink with the result. In assembler, too. */
+void *vtwasm_stack_extend(size_t wanted);
+void vtwasm_stack_shrink(void *extension);
+
+/* The value of a call that needs much stack and will not ask for it. */
+#define VTWASM_WITH_STACK(wanted, call)                     \
+    __extension__({                                         \
+        void *vtwasm_extension = vtwasm_stack_extend(wanted); \
+        __auto_type vtwasm_result = (call);                 \
+        vtwasm_stack_shrink(vtwasm_extension);              \
+        vtwasm_result;                                      \
+    })
 
 #endif
