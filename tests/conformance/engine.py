@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import children
+
 HERE = Path(__file__).resolve().parent
 
 # A test that writes no record for so long hangs.
@@ -21,28 +23,35 @@ class Vtwasm:
         self.binary, self.lib, self.flags = binary, lib, flags
 
     def command(self, scratch, arguments):
+        return [*self.interpreter(scratch), HERE / "run.py", *arguments]
+
+    def interpreter(self, scratch, flags=()):
+        """A vtwasm that may read the tests and write into `scratch`."""
         return [
             self.binary,
             "run",
             f"--allow-read={HERE}",
             f"--allow-read={self.lib}",
-            f"--allow-read={scratch}",
             f"--allow-write={scratch}",
             *self.flags,
-            HERE / "run.py",
-            *arguments,
+            *flags,
         ]
+
+    def serve(self, scratch):
+        children.serve(scratch, self.lib, lambda flags: self.interpreter(scratch, flags))
 
 
 class Native:
     name = "native"
-    flags = ()
 
     def __init__(self, binary, lib):
         self.binary, self.lib = binary, lib
 
     def command(self, scratch, arguments):
         return [self.binary, HERE / "run.py", *arguments]
+
+    def serve(self, scratch):
+        """Natively tests start their processes themselves."""
 
 
 def run_module(engine, module, scratch, only=None):
@@ -90,7 +99,7 @@ def run_once(engine, module, folder, results, only):
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         )
-        why = wait(process, records)
+        why = wait(process, records, lambda: engine.serve(folder))
     ended, current = False, None
     for line in records.read_text().splitlines():
         record = json.loads(line)
@@ -113,14 +122,15 @@ def keep_worst(results, id, record):
         results[id] = record
 
 
-def wait(process, records):
+def wait(process, records, meanwhile):
     """Waits for the end; what was wrong with it, or an empty string."""
     size, changed = -1, time.monotonic()
     while True:
         try:
-            code = process.wait(timeout=1)
+            code = process.wait(timeout=0.05)
             return f"exit code {code}" if code else ""
         except subprocess.TimeoutExpired:
+            meanwhile()
             now = records.stat().st_size
             if now != size:
                 size, changed = now, time.monotonic()

@@ -8,25 +8,36 @@ test module is imported, because decorators read the switches at import.
   /dev/null, process_time). They are run: what fails stands in known_failures.txt with its reason.
 - `support.get_c_recursion_limit` needs the extension `_testcapi`, which is not built. The tests
   use it to recurse far too deep, or to a fraction of the limit.
+- `support.real_max_memuse` is raised for the modules whose "big memory" tests are in truth tests of
+  many threads, counted with the memory that threads take elsewhere (natively too: same tests).
+- `script_helper.assert_python_ok` and its kin run a vtwasm of their own: children.py.
 
 Not touched, because it is true: no fork, no subprocess, no sockets yet.
 """
 
 import sys
 
+import children
+
 # What `python -m test -u` enables: tests that take CPU or wall time, but no network, no display
 # and no files of gigabytes.
 RESOURCES = ["cpu", "walltime"]
+
+# Their bigmemtest decorators speak of 50 to 100 MiB for each thread.
+MEMORY_IS_THREADS = {"test.test_threading", "test.test_queue", "test.test_threadedtempfile"}
 
 # Py_C_RECURSION_LIMIT of CPython 3.13 on WASI.
 C_RECURSION_LIMIT = 5000
 
 
-def apply():
+def apply(module):
+    """Sets the switches for one test module; `test` can be imported, and nothing of it was."""
     from test import support
 
     support.verbose = 0
     support.use_resources = RESOURCES
+    if module in MEMORY_IS_THREADS:
+        support.real_max_memuse = 8 << 30
     if sys.platform != "wasi":
         return
 
@@ -36,3 +47,4 @@ def apply():
     from test.support import threading_helper
 
     threading_helper.can_start_thread = True
+    children.install()

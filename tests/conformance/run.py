@@ -129,7 +129,7 @@ def main():
     os.chdir(os.path.dirname(records))
     tempfile.tempdir = os.getcwd()
     import_test_package(lib)
-    overrides.apply()
+    overrides.apply(name)
     with open(records, "a") as file:
         recorder = Recorder(file)
         try:
