@@ -4,9 +4,10 @@ use std::env;
 #[cfg(not(feature = "embed"))]
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
-use vtwasm::{Engine, Python};
+use vtwasm::{Artifact, Engine, Python};
 
 use crate::failure::Failure;
 
@@ -16,6 +17,18 @@ const FILES: [&str; 3] = ["python.wasm", "python313.zip", "manifest.json"];
 /// The Python to run: `$VTWASM_PYTHON`, else the one inside this binary, else the newest that the
 /// recipe left in the cache.
 pub fn open(engine: &Engine) -> Result<Python> {
+    let artifact = find()?;
+    if artifact.is_compiled(engine) {
+        return Python::new(engine, &artifact).context("preparing Python");
+    }
+    let started = Instant::now();
+    eprintln!("vtwasm: compiling Python for this machine (once; some seconds)…");
+    let python = Python::new(engine, &artifact).context("preparing Python")?;
+    eprintln!("vtwasm: compiled in {:.1} s", started.elapsed().as_secs_f32());
+    Ok(python)
+}
+
+fn find() -> Result<Artifact> {
     if let Some(folder) = env::var_os("VTWASM_PYTHON").filter(|value| !value.is_empty()) {
         let folder = PathBuf::from(folder);
         if let Some(missing) = FILES.iter().find(|name| !folder.join(name).is_file()) {
@@ -23,29 +36,25 @@ pub fn open(engine: &Engine) -> Result<Python> {
             let hint = "point it to a folder made by `cargo xtask python`, or unset it";
             return Err(Failure::host(message).hint(hint).into());
         }
-        return open_folder(engine, &folder);
+        return Ok(Artifact::open(&folder)?);
     }
-    built_in(engine)
+    built_in()
 }
 
 #[cfg(feature = "embed")]
-fn built_in(engine: &Engine) -> Result<Python> {
-    Python::embedded(engine).context("preparing the Python inside this program")
+fn built_in() -> Result<Artifact> {
+    Ok(Artifact::embedded()?)
 }
 
 #[cfg(not(feature = "embed"))]
-fn built_in(engine: &Engine) -> Result<Python> {
+fn built_in() -> Result<Artifact> {
     let cache = vtwasm::cache_dir()?.join("python");
     let folder = newest_entry(&cache).ok_or_else(|| {
         let message = format!("no Python for wasm is in {}", cache.display());
         let hint = "build one with `cargo xtask python`, or point VTWASM_PYTHON to its folder";
         Failure::host(message).hint(hint)
     })?;
-    open_folder(engine, &folder)
-}
-
-fn open_folder(engine: &Engine, folder: &Path) -> Result<Python> {
-    Python::open(engine, folder).with_context(|| format!("preparing the Python in {}", folder.display()))
+    Ok(Artifact::open(&folder)?)
 }
 
 /// The complete entry of `folder` whose manifest is the youngest.

@@ -11,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use wasmtime::component::{Component, Linker, TypedFunc};
+use wasmtime::component::{InstancePre, TypedFunc};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
 /// A sandbox that computes lets other sandboxes of its tokio thread run after so many ticks.
@@ -75,14 +75,13 @@ pub(crate) fn arm(store: &mut Store<State>, deadlines: Deadlines) {
 pub(crate) async fn run(
     engine: &Engine,
     store: &mut Store<State>,
-    linker: &Linker<State>,
-    component: &Component,
+    python: &InstancePre<State>,
     deadlines: Deadlines,
 ) -> wasmtime::Result<u32> {
     let fibers = store.data().fibers.clone();
     let alarm = Arc::new(Alarm::default());
     let guest = async {
-        let instance = linker.instantiate_async(&mut *store, component).await?;
+        let instance = python.instantiate_async(&mut *store).await?;
         let main = instance.get_typed_func::<(), (u32,)>(&mut *store, "run")?;
         let thread = instance.get_typed_func::<(u32,), ()>(&mut *store, "run-thread")?;
         main_and_threads(store, &fibers, main, thread).await

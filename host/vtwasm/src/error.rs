@@ -12,17 +12,18 @@ pub enum Error {
     /// There is no Python to run.
     #[error("no Python artifact: {0}")]
     NoArtifact(String),
-    /// The artifact is there but cannot be used.
-    #[error("the Python artifact {path} cannot be used: {reason}")]
+    /// The artifact is there, but it is no component, or one for another release of vtwasm.
+    #[error("the Python artifact ({origin}) cannot be used")]
     BadArtifact {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        reason: String,
+        /// Its folder, or where else it comes from.
+        origin: String,
+        /// What is wrong with it.
+        #[source]
+        source: wasmtime::Error,
     },
-    /// Ahead-of-time compilation failed.
-    #[error("cannot compile Python for this machine")]
-    Compile(#[source] wasmtime::Error),
+    /// Neither `VTWASM_CACHE` nor `HOME` is set.
+    #[error("there is no cache folder: neither VTWASM_CACHE nor HOME is set")]
+    NoCache,
     /// A file or folder of the cache cannot be made, read or written.
     #[error("cannot {action} {path}")]
     Cache {

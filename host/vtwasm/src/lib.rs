@@ -3,7 +3,8 @@
 //! ```no_run
 //! # async fn example() -> vtwasm::Result<()> {
 //! let engine = vtwasm::Engine::new()?;
-//! let python = vtwasm::Python::open(&engine, "path/of/the/artifact")?;
+//! let artifact = vtwasm::Artifact::open("path/of/the/artifact")?;
+//! let python = vtwasm::Python::new(&engine, &artifact)?;
 //! let sandbox = vtwasm::Sandbox::builder(&python)
 //!     .args(["python3", "-c", "print('hello')"])
 //!     .stdout(vtwasm::Output::Capture)
@@ -16,7 +17,7 @@
 //!
 //! # Layout
 //! In the order in which a program meets them:
-//! - [`python`]: the artifact, its compiled form and the cache;
+//! - [`python`]: the artifact and its compiled form; [`cache`]: where that is kept;
 //! - [`engine`]: wasmtime's configuration and what all sandboxes share;
 //! - [`sandbox`]: permissions, streams, limits; the run from its start to its report;
 //! - [`driver`]: polls wasmtime's event loop, starts threads, waits for sleepers;
@@ -27,6 +28,7 @@
 //! - [`stacks`]: the memory that fibers run on (unsafe);
 //! - [`stdio`]: streams; [`ticker`]: the clock thread; [`limits`], [`outcome`], [`error`].
 
+mod cache;
 mod control;
 mod driver;
 mod engine;
@@ -42,10 +44,11 @@ mod stacks;
 mod stdio;
 mod ticker;
 
+pub use cache::dir as cache_dir;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use limits::Limits;
 pub use outcome::{Limit, Outcome, Report, Usage};
-pub use python::{Python, cache_dir};
+pub use python::{Artifact, Python};
 pub use sandbox::{Access, Builder, Handle, Sandbox};
 pub use stdio::{Input, Output};

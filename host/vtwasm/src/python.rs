@@ -1,21 +1,30 @@
-//! CPython as an artifact: where it comes from, how it is compiled for this machine, and the cache
-//! that keeps the result.
+//! CPython as an artifact: where it comes from, and its form compiled for this machine.
 
+use crate::cache;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::imports::State;
+use std::borrow::Cow;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 
 const COMPONENT: &str = "python.wasm";
 const LIBRARY: &str = "python313.zip";
 const MANIFEST: &str = "manifest.json";
 
-/// A compiled CPython with its standard library. Cheap to clone.
+/// A Python as `cargo xtask python` makes it: a WebAssembly component and the standard library.
+pub struct Artifact {
+    /// For people.
+    origin: String,
+    key: String,
+    component: Cow<'static, [u8]>,
+    /// The folder that holds the standard library.
+    library: PathBuf,
+}
+
+/// A Python that is ready to run. Cheap to clone.
 #[derive(Clone)]
 pub struct Python {
     inner: Arc<Inner>,
@@ -23,69 +32,102 @@ pub struct Python {
 
 struct Inner {
     engine: Engine,
-    component: Component,
-    /// The folder that holds the standard library.
+    instance: InstancePre<State>,
     library: PathBuf,
     description: String,
 }
 
-impl Python {
-    /// The Python that was built into this program (feature `embed`). Its standard library and its
-    /// compiled form are kept in the user's cache: [`cache_dir`].
+impl Artifact {
+    /// The one that was built into this program (feature `embed`). Its standard library is kept in
+    /// the user's cache: [`cache_dir`](crate::cache_dir).
     ///
     /// # Errors
-    /// [`Error::Compile`], [`Error::Cache`].
+    /// [`Error::Cache`].
     #[cfg(feature = "embed")]
-    pub fn embedded(engine: &Engine) -> Result<Python> {
-        let component = include_bytes!(concat!(env!("VTWASM_PYTHON"), "/python.wasm"));
+    pub fn embedded() -> Result<Artifact> {
         let zip = include_bytes!(concat!(env!("VTWASM_PYTHON"), "/python313.zip"));
-        let manifest = include_bytes!(concat!(env!("VTWASM_PYTHON"), "/manifest.json"));
-        let key = key(manifest);
-        let library = cache_dir()?.join("embedded").join(&key);
-        let file = library.join(LIBRARY);
-        if fs::metadata(&file).map_or(true, |found| found.len() != zip.len() as u64) {
-            make_private(&library)?;
-            write_atomically(&file, zip)?;
-        }
-        Python::compile(engine, &key, component, library, "built into this program".into())
+        let key = key(include_bytes!(concat!(env!("VTWASM_PYTHON"), "/manifest.json")));
+        let library = cache::dir()?.join("embedded").join(&key);
+        cache::keep(&library.join(LIBRARY), || Ok(Cow::Borrowed(zip.as_slice())))?;
+        Ok(Artifact {
+            origin: "built into this program".into(),
+            key,
+            component: Cow::Borrowed(include_bytes!(concat!(env!("VTWASM_PYTHON"), "/python.wasm"))),
+            library,
+        })
     }
 
-    /// The Python in a folder that `cargo xtask python` made: `python.wasm`, `python313.zip`,
-    /// `manifest.json`.
+    /// The one in a folder: `python.wasm`, `python313.zip`, `manifest.json`.
     ///
     /// # Errors
-    /// [`Error::NoArtifact`] if the folder is incomplete, [`Error::Compile`], [`Error::Cache`].
-    pub fn open(engine: &Engine, dir: impl AsRef<Path>) -> Result<Python> {
-        let dir = dir.as_ref();
-        let read = |name| {
-            let path = dir.join(name);
-            fs::read(&path)
-                .map_err(|error| Error::NoArtifact(format!("cannot read {}: {error}", path.display())))
+    /// [`Error::NoArtifact`] if the folder is incomplete.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Artifact> {
+        let library = folder.as_ref().to_owned();
+        let problem = |name: &str, error| {
+            Error::NoArtifact(format!("cannot read {}: {error}", library.join(name).display()))
         };
-        fs::metadata(dir.join(LIBRARY))
-            .map_err(|error| Error::NoArtifact(format!("{} has no {LIBRARY}: {error}", dir.display())))?;
-        let key = key(&read(MANIFEST)?);
-        Python::compile(
-            engine,
-            &key,
-            &read(COMPONENT)?,
-            dir.to_owned(),
-            dir.display().to_string(),
-        )
+        let read = |name| fs::read(library.join(name)).map_err(|error| problem(name, error));
+        fs::metadata(library.join(LIBRARY)).map_err(|error| problem(LIBRARY, error))?;
+        Ok(Artifact {
+            origin: library.display().to_string(),
+            key: key(&read(MANIFEST)?),
+            component: read(COMPONENT)?.into(),
+            library,
+        })
     }
 
-    fn compile(engine: &Engine, key: &str, wasm: &[u8], library: PathBuf, origin: String) -> Result<Python> {
-        let cached = compiled_path(engine, key)?;
-        let (component, how) = match load(engine, &cached) {
-            Some(component) => (component, "from the cache"),
-            None => (compile_into(engine, wasm, &cached)?, "compiled now"),
+    /// Whether [`Python::new`] will find it compiled, or take some seconds to do so.
+    pub fn is_compiled(&self, engine: &Engine) -> bool {
+        self.compiled_path(engine).is_ok_and(|path| cache::is_kept(&path))
+    }
+
+    /// One place per artifact, wasmtime release, configuration and kind of CPU.
+    fn compiled_path(&self, engine: &Engine) -> Result<PathBuf> {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        engine
+            .wasmtime()
+            .precompile_compatibility_hash()
+            .hash(&mut hasher);
+        let name = format!("{}-{:016x}.cwasm", self.key, hasher.finish());
+        Ok(cache::dir()?.join("compiled").join(name))
+    }
+
+    fn bad(&self, source: wasmtime::Error) -> Error {
+        Error::BadArtifact {
+            origin: self.origin.clone(),
+            source,
+        }
+    }
+}
+
+impl Python {
+    /// Takes the artifact's compiled form from the user's cache, or compiles it into there.
+    ///
+    /// # Errors
+    /// [`Error::BadArtifact`], [`Error::Cache`].
+    pub fn new(engine: &Engine, artifact: &Artifact) -> Result<Python> {
+        let path = artifact.compiled_path(engine)?;
+        let compile = || match engine.wasmtime().precompile_component(&artifact.component) {
+            Ok(compiled) => Ok(Cow::Owned(compiled)),
+            Err(source) => Err(artifact.bad(source)),
         };
+        cache::keep(&path, compile)?;
+        // SAFETY: compiled code is trusted as this program is. The file lies in a folder that only this
+        // user can write, and is as long and as old as when this program wrote it (`cache`).
+        let component = unsafe { Component::deserialize_file(engine.wasmtime(), &path) };
+        let instance = component.and_then(|component| engine.linker().instantiate_pre(&component));
         Ok(Python {
             inner: Arc::new(Inner {
                 engine: engine.clone(),
-                component,
-                library,
-                description: format!("{origin} (key {key}), {how}: {}", cached.display()),
+                instance: instance.map_err(|source| artifact.bad(source))?,
+                library: artifact.library.clone(),
+                description: format!(
+                    "{} (key {}), compiled: {}",
+                    artifact.origin,
+                    artifact.key,
+                    path.display()
+                ),
             }),
         })
     }
@@ -99,31 +141,13 @@ impl Python {
         &self.inner.engine
     }
 
-    pub(crate) fn component(&self) -> &Component {
-        &self.inner.component
+    pub(crate) fn instance(&self) -> &InstancePre<State> {
+        &self.inner.instance
     }
 
     pub(crate) fn library(&self) -> &Path {
         &self.inner.library
     }
-}
-
-/// The user's cache of vtwasm: `$VTWASM_CACHE`, `$XDG_CACHE_HOME/vtwasm` or `~/.cache/vtwasm`.
-///
-/// # Errors
-/// [`Error::NoArtifact`] if none of the variables is set.
-pub fn cache_dir() -> Result<PathBuf> {
-    let var = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    var("VTWASM_CACHE")
-        .or_else(|| Some(var("XDG_CACHE_HOME")?.join("vtwasm")))
-        .or_else(|| Some(var("HOME")?.join(".cache/vtwasm")))
-        .ok_or_else(|| {
-            Error::NoArtifact("neither VTWASM_CACHE nor HOME is set, so there is no cache folder".into())
-        })
 }
 
 /// The artifact's key: a hash of its manifest, which names all that went into it.
@@ -133,86 +157,4 @@ fn key(manifest: &[u8]) -> String {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     });
     format!("{hash:016x}")
-}
-
-/// The compiled form's place: one per artifact, wasmtime release, configuration and kind of CPU.
-fn compiled_path(engine: &Engine, key: &str) -> Result<PathBuf> {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    engine
-        .wasmtime()
-        .precompile_compatibility_hash()
-        .hash(&mut hasher);
-    let name = format!("{key}-{:016x}.cwasm", hasher.finish());
-    Ok(cache_dir()?.join("compiled").join(name))
-}
-
-/// A cached compiled form, if it is there, whole, and nobody else could have written it.
-fn load(engine: &Engine, path: &Path) -> Option<Component> {
-    let found = fs::metadata(path).ok()?;
-    // SAFETY: it has no preconditions.
-    let me = unsafe { libc::geteuid() };
-    let private = found.uid() == me && found.permissions().mode() & 0o022 == 0;
-    let stamp = fs::read_to_string(stamp_path(path)).ok()?;
-    if !private || stamp != stamp_of(&found) {
-        return None;
-    }
-    // SAFETY: compiled code is trusted as this program is: the file is this user's, nobody else can
-    // write it, and it is as long and as old as when this program wrote it.
-    unsafe { Component::deserialize_file(engine.wasmtime(), path) }.ok()
-}
-
-fn compile_into(engine: &Engine, wasm: &[u8], path: &Path) -> Result<Component> {
-    let started = Instant::now();
-    eprintln!("vtwasm: compiling Python for this machine (once; some seconds)…");
-    let compiled = engine
-        .wasmtime()
-        .precompile_component(wasm)
-        .map_err(Error::Compile)?;
-    eprintln!("vtwasm: compiled in {:.1} s", started.elapsed().as_secs_f32());
-    make_private(path.parent().unwrap_or(path))?;
-    write_atomically(path, &compiled)?;
-    let written = fs::metadata(path).map_err(|source| cache_error("read", path, source))?;
-    write_atomically(&stamp_path(path), stamp_of(&written).as_bytes())?;
-    // SAFETY: wasmtime made these bytes a moment ago, in this process.
-    unsafe { Component::deserialize(engine.wasmtime(), &compiled) }.map_err(Error::Compile)
-}
-
-fn stamp_path(path: &Path) -> PathBuf {
-    path.with_extension("stamp")
-}
-
-/// A truncated, overwritten or touched file has another stamp.
-fn stamp_of(file: &fs::Metadata) -> String {
-    format!("{} {}.{:09}", file.len(), file.mtime(), file.mtime_nsec())
-}
-
-fn make_private(dir: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| cache_error("make the folder", dir, source))
-}
-
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let write = || {
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|source| {
-        let _ = fs::remove_file(&temporary);
-        cache_error("write", path, source)
-    })
-}
-
-fn cache_error(action: &'static str, path: &Path, source: std::io::Error) -> Error {
-    Error::Cache {
-        action,
-        path: path.to_owned(),
-        source,
-    }
 }

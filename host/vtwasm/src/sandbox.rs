@@ -22,6 +22,9 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 /// Dropping a store costs some µs a fiber; beyond so many it is done on another thread.
 const FIBERS_TO_DROP_HERE: usize = 256;
 
+/// Where the guest finds its standard library (`guest/main.c`).
+const LIBRARY: &str = "/usr/lib/vtwasm";
+
 /// What a mounted folder may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -81,10 +84,10 @@ impl Builder {
         Ok(self)
     }
 
-    /// The working folder that relative paths start from: `PWD` of the guest. Default: `/`.
+    /// The working folder that relative paths start from, which need not be readable. The program
+    /// sees it as the environment's `PWD`. Default: `/`, and no such variable.
     pub fn cwd(&mut self, guest: impl AsRef<str>) -> &mut Builder {
-        self.wasi.initial_cwd(guest);
-        self
+        self.env("PWD", guest)
     }
 
     /// Replaces the [default limits](Limits::default).
@@ -117,7 +120,7 @@ impl Builder {
     /// [`Error::Mount`] for the standard library, [`Error::Stream`].
     pub fn build(&mut self) -> Result<Sandbox> {
         let library = self.python.library().to_owned();
-        self.mount(library, "/usr/lib", Access::Read)?;
+        self.mount(library, LIBRARY, Access::Read)?;
         let engine = self.python.engine();
         let limits = std::mem::take(&mut self.limits);
         let fibers = Fibers::new(limits.threads);
@@ -221,15 +224,7 @@ impl Sandbox {
     /// [`Error::Run`] if the host failed. What the program did is in the [`Report`].
     pub async fn run(mut self) -> Result<Report> {
         let engine = self.python.engine().clone();
-        let component = self.python.component();
-        let result = driver::run(
-            &engine,
-            &mut self.store,
-            engine.linker(),
-            component,
-            self.deadlines,
-        )
-        .await;
+        let result = driver::run(&engine, &mut self.store, self.python.instance(), self.deadlines).await;
         let mut outcome = match outcome(result)? {
             // It has only come to its end to report.
             Outcome::Exited(_) if self.fibers.deadlocked() => Outcome::Deadlocked,

@@ -1,0 +1,119 @@
+//! Files that can be made again: kept in the user's cache, and trusted only if nobody else can write
+//! them and they are as this program wrote them.
+
+use crate::error::{Error, Result};
+use std::borrow::Cow;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The user's cache of vtwasm: `$VTWASM_CACHE`, `$XDG_CACHE_HOME/vtwasm` or `~/.cache/vtwasm`.
+///
+/// # Errors
+/// [`Error::NoCache`] if none of the variables is set.
+pub fn dir() -> Result<PathBuf> {
+    let var = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    var("VTWASM_CACHE")
+        .or_else(|| Some(var("XDG_CACHE_HOME")?.join("vtwasm")))
+        .or_else(|| Some(var("HOME")?.join(".cache/vtwasm")))
+        .ok_or(Error::NoCache)
+}
+
+/// Makes the file at `path` unless it is kept already.
+pub(crate) fn keep(path: &Path, make: impl FnOnce() -> Result<Cow<'static, [u8]>>) -> Result<()> {
+    if is_kept(path) {
+        return Ok(());
+    }
+    let bytes = make()?;
+    let folder = path.parent().unwrap_or(path);
+    let failed = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Cache { action, path, source }
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(failed("make the folder", folder))?;
+    write_atomically(path, &bytes).map_err(failed("write", path))?;
+    let written = fs::metadata(path).map_err(failed("read", path))?;
+    write_atomically(&stamp_path(path), stamp_of(&written).as_bytes()).map_err(failed("write", path))
+}
+
+/// Whether the file is there, whole, and nobody else could have written it.
+pub(crate) fn is_kept(path: &Path) -> bool {
+    let Ok(found) = fs::metadata(path) else {
+        return false;
+    };
+    // SAFETY: it has no preconditions.
+    let me = unsafe { libc::geteuid() };
+    let private = found.uid() == me && found.permissions().mode() & 0o022 == 0;
+    private && fs::read_to_string(stamp_path(path)).is_ok_and(|stamp| stamp == stamp_of(&found))
+}
+
+fn stamp_path(path: &Path) -> PathBuf {
+    path.with_added_extension("stamp")
+}
+
+/// A truncated, overwritten or touched file has another stamp.
+fn stamp_of(file: &fs::Metadata) -> String {
+    format!("{} {}.{:09}", file.len(), file.mtime(), file.mtime_nsec())
+}
+
+fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_added_extension(format!("{}.tmp", std::process::id()));
+    let write = || {
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(path: &Path) -> bool {
+        let mut made = false;
+        keep(path, || {
+            made = true;
+            Ok(Cow::Borrowed(b"compiled code".as_slice()))
+        })
+        .unwrap();
+        made
+    }
+
+    #[test]
+    fn a_file_is_made_once_and_again_when_it_is_not_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sub/python.cwasm");
+        assert!(made(&path));
+        assert!(!made(&path));
+        fs::write(&path, b"compiled").unwrap();
+        assert!(made(&path), "truncated");
+        fs::remove_file(stamp_path(&path)).unwrap();
+        assert!(made(&path), "without its stamp");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(made(&path), "writable by others");
+        assert!(!made(&path));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_named_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, b"").unwrap();
+        let error = keep(&file.join("python.cwasm"), || Ok(Cow::Borrowed(b"x".as_slice()))).unwrap_err();
+        assert!(error.to_string().contains("make the folder"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

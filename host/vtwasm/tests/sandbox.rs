@@ -1,0 +1,272 @@
+//! What an embedder relies on. Needs the artifact: `cargo xtask test` sets `VTWASM_PYTHON`.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+use vtwasm::{Artifact, Builder, Engine, Limit, Limits, Outcome, Output, Python, Report, Sandbox};
+
+static PYTHON: LazyLock<Python> = LazyLock::new(|| {
+    let dir = std::env::var_os("VTWASM_PYTHON").expect("VTWASM_PYTHON is set; run `cargo xtask test`");
+    Python::new(&Engine::new().unwrap(), &Artifact::open(dir).unwrap()).unwrap()
+});
+
+fn program(code: &str) -> Builder {
+    let mut builder = Sandbox::builder(&PYTHON);
+    builder
+        .args(["python3", "-c", code])
+        .stdout(Output::Capture)
+        .stderr(Output::Capture);
+    builder
+}
+
+fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}
+
+async fn run(builder: &mut Builder) -> Report {
+    let report = tokio::time::timeout(Duration::from_secs(120), builder.build().unwrap().run());
+    report.await.expect("the run ends").unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn output_is_captured_and_the_exit_code_passed_on() {
+    let report = run(&mut program(
+        "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)",
+    ))
+    .await;
+    assert_eq!(report.outcome, Outcome::Exited(7));
+    assert_eq!((text(&report.stdout), text(&report.stderr)), ("out\n", "err\n"));
+    assert_eq!(report.usage.output, 8);
+}
+
+#[tokio::test]
+async fn os_exit_on_a_thread_ends_the_run() {
+    let code = "import os, threading, time
+threading.Thread(target=os._exit, args=(9,)).start()
+time.sleep(3600)";
+    assert_eq!(run(&mut program(code)).await.outcome, Outcome::Exited(9));
+}
+
+#[tokio::test]
+async fn usage_counts_threads_and_switches() {
+    let code = "import threading
+threads = [threading.Thread(target=int) for _ in range(50)]
+for t in threads: t.start()
+for t in threads: t.join()";
+    let usage = run(&mut program(code)).await.usage;
+    assert_eq!(usage.threads, 51);
+    assert!(usage.switches >= 50, "{usage:?}");
+    assert!(
+        usage.peak_memory > 1 << 20 && usage.cpu_time > Duration::ZERO,
+        "{usage:?}"
+    );
+}
+
+#[tokio::test]
+async fn wall_time_ends_loops_sleeps_and_c_code_that_never_looks() {
+    for code in [
+        "while True: pass",
+        "import time; time.sleep(3600)",
+        "sum(range(10**12))",
+    ] {
+        let started = Instant::now();
+        let time = Duration::from_millis(300);
+        let report = run(program(code).limits(limits(|l| l.wall_time = Some(time)))).await;
+        assert_eq!(report.outcome, Outcome::LimitHit(Limit::WallTime), "{code}");
+        assert!(
+            started.elapsed() >= time && started.elapsed() < Duration::from_secs(20),
+            "{code}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn cpu_time_counts_computing_and_not_sleeping() {
+    let limit = Duration::from_millis(400);
+    let sleeper =
+        run(program("import time; time.sleep(0.6)").limits(limits(|l| l.cpu_time = Some(limit)))).await;
+    assert_eq!(sleeper.outcome, Outcome::Exited(0));
+    let loop_ = run(program("while True: pass").limits(limits(|l| l.cpu_time = Some(limit)))).await;
+    assert_eq!(loop_.outcome, Outcome::LimitHit(Limit::CpuTime));
+    assert!(loop_.usage.cpu_time >= limit);
+}
+
+#[tokio::test]
+async fn output_ends_at_its_limit() {
+    let report =
+        run(program("while True: print('x' * 100)").limits(limits(|l| l.output = Some(10_000)))).await;
+    assert_eq!(report.outcome, Outcome::LimitHit(Limit::Output));
+    assert!(report.stdout.len() < 100_000);
+}
+
+#[tokio::test]
+async fn memory_is_a_memory_error_and_python_goes_on() {
+    let code = "try:
+    b'x' * 10**9
+except MemoryError:
+    print('caught', len(b'x' * 1000))";
+    let report = run(program(code).limits(limits(|l| l.memory = 64 << 20))).await;
+    assert_eq!(text(&report.stdout), "caught 1000\n", "{}", text(&report.stderr));
+    assert!(report.usage.peak_memory <= 64 << 20);
+}
+
+#[tokio::test]
+async fn too_many_threads_are_a_runtime_error() {
+    let code = "import threading
+go = threading.Event()
+started = 0
+try:
+    for _ in range(200_000):
+        threading.Thread(target=go.wait, daemon=True).start()
+        started += 1
+except RuntimeError as error:
+    print(started, error)
+go.set()";
+    let report = run(program(code).limits(limits(|l| l.threads = 100))).await;
+    assert_eq!(
+        text(&report.stdout),
+        "100 can't start new thread\n",
+        "{}",
+        text(&report.stderr)
+    );
+}
+
+#[tokio::test]
+async fn a_deadlock_names_its_threads_instead_of_hanging() {
+    let code = "import threading
+a, b = threading.Lock(), threading.Lock()
+both = threading.Barrier(2)
+def grab(first, second):
+    with first:
+        both.wait()
+        with second: pass
+t = threading.Thread(target=grab, args=(a, b)); t.start()
+grab(b, a)";
+    let report = run(&mut program(code)).await;
+    assert_eq!(report.outcome, Outcome::Deadlocked);
+    assert_eq!(
+        text(&report.stderr).matches("in grab").count(),
+        2,
+        "{}",
+        text(&report.stderr)
+    );
+}
+
+#[tokio::test]
+async fn interrupt_is_a_keyboard_interrupt_in_a_loop_and_in_a_wait() {
+    for wait in [
+        "while True: pass",
+        "import threading; threading.Lock().acquire() and threading.Event().wait(3600)",
+    ] {
+        let code = format!(
+            "try:\n    print('ready', flush=True)\n    exec({wait:?})\nexcept KeyboardInterrupt: print('caught')"
+        );
+        let sandbox = program(&code).build().unwrap();
+        let handle = sandbox.handle();
+        let run = tokio::spawn(sandbox.run());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        handle.interrupt();
+        let report = tokio::time::timeout(Duration::from_secs(60), run)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            text(&report.stdout),
+            "ready\ncaught\n",
+            "{}",
+            text(&report.stderr)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_ends_a_run_whatever_it_does() {
+    let many = "import threading, time
+for _ in range(2000): threading.Thread(target=time.sleep, args=(3600,)).start()
+while True: pass";
+    for code in [
+        "while True: pass",
+        "import time; time.sleep(3600)",
+        "sum(range(10**12))",
+        many,
+    ] {
+        let sandbox = program(code).build().unwrap();
+        let handle = sandbox.handle();
+        let run = tokio::spawn(sandbox.run());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let killed = Instant::now();
+        handle.kill();
+        assert_eq!(run.await.unwrap().unwrap().outcome, Outcome::Killed, "{code}");
+        assert!(
+            killed.elapsed() < Duration::from_secs(5),
+            "{code}: {:?}",
+            killed.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_that_computes_does_not_stop_its_neighbour_on_the_same_thread() {
+    let hog = program("while True: pass").build().unwrap();
+    let handle = hog.handle();
+    let hog = tokio::spawn(hog.run());
+    let report = run(&mut program(
+        "import time\nfor _ in range(20): time.sleep(0.001)\nprint('done')",
+    ))
+    .await;
+    assert_eq!(text(&report.stdout), "done\n");
+    handle.kill();
+    hog.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn dropping_the_future_leaves_no_stack_behind() {
+    let code = "import threading, time
+for _ in range(500): threading.Thread(target=time.sleep, args=(3600,)).start()
+time.sleep(3600)";
+    for _ in 0..3 {
+        let run = program(code).build().unwrap().run();
+        assert!(
+            tokio::time::timeout(Duration::from_millis(500), run)
+                .await
+                .is_err()
+        );
+    }
+    // The arena hands the same stacks out again: all this fits where it would not otherwise.
+    let report = run(&mut program("print('fine')")).await;
+    assert_eq!(text(&report.stdout), "fine\n");
+}
+
+#[tokio::test]
+async fn a_hundred_sandboxes_at_once_stay_apart() {
+    let runs: Vec<_> = (0..100)
+        .map(|i| {
+            let code = format!("import threading, time\nx = {i}\nt = threading.Thread(target=time.sleep, args=(0.05,))\nt.start(); t.join(); print(x)");
+            tokio::spawn(program(&code).build().unwrap().run())
+        })
+        .collect();
+    for (i, run) in runs.into_iter().enumerate() {
+        assert_eq!(text(&run.await.unwrap().unwrap().stdout), format!("{i}\n"));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_permitted_by_default() {
+    let code = "import os
+print(dict(os.environ))
+for path in ['/etc/passwd', '/usr/lib/../../etc/passwd', '../etc/passwd']:
+    try: open(path)
+    except OSError as error: print(type(error).__name__)
+try: open('/usr/lib/x', 'w')
+except OSError as error: print(type(error).__name__)";
+    let report = run(&mut program(code)).await;
+    let out = text(&report.stdout);
+    assert!(out.starts_with("{}\n"), "{out}");
+    assert_eq!(out.lines().count(), 5, "{out} {}", text(&report.stderr));
+}
