@@ -33,6 +33,14 @@ impl Deadlines {
         }
     }
 
+    /// Only one of wall time.
+    pub(crate) fn only_wall(nanos: u64) -> Deadlines {
+        Deadlines {
+            wall: Some(nanos),
+            cpu: None,
+        }
+    }
+
     fn check(&self, fibers: &Fibers) -> Result<(), Stop> {
         fibers.check_killed()?;
         if self.wall.is_some_and(|wall| fibers.now() >= wall) {
@@ -144,9 +152,7 @@ fn poll_once(
                     return Poll::Pending;
                 };
                 if until > fibers.now() {
-                    if let Some(instant) = fibers.instant(until) {
-                        engine.ticker().set(alarm, instant, context.waker());
-                    }
+                    fibers.set_alarm(engine.ticker(), alarm, until, context.waker());
                     return Poll::Pending;
                 }
             }

@@ -6,12 +6,13 @@
 
 use crate::outcome::{Outcome, Stop};
 use crate::scheduler::{FiberId, Pick, Reason, Scheduler, Wake};
+use crate::ticker::{Alarm, Ticker};
 use futures::task::AtomicWaker;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One sandbox's fibers, shared by its host functions, its driver, its stdio threads and its handles.
 pub(crate) struct Fibers {
@@ -97,9 +98,12 @@ impl Fibers {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The instant of a time that [`Fibers::now`] gives.
-    pub(crate) fn instant(&self, nanos: u64) -> Option<Instant> {
-        self.started.checked_add(std::time::Duration::from_nanos(nanos))
+    /// Has `waker` woken at a time that [`Fibers::now`] would give.
+    pub(crate) fn set_alarm(&self, ticker: &Ticker, alarm: &Arc<Alarm>, nanos: u64, waker: &Waker) {
+        // A time beyond what the clock can say never comes.
+        if let Some(instant) = self.started.checked_add(Duration::from_nanos(nanos)) {
+            ticker.set(alarm, instant, waker);
+        }
     }
 
     // ---- what the guest does ----
@@ -178,7 +182,7 @@ impl Fibers {
     }
 
     /// At a tick: whether the running fiber should give way. `interval` is the guest's wish.
-    pub(crate) fn tick(&self, interval: Option<std::time::Duration>) -> bool {
+    pub(crate) fn tick(&self, interval: Option<Duration>) -> bool {
         let now = self.now();
         let mut core = self.core();
         if let Some(interval) = interval {
@@ -231,7 +235,7 @@ impl Fibers {
 
     /// Wakes a fiber for something that happened outside.
     pub(crate) fn wake_from_outside(&self, fiber: FiberId) {
-        self.core().scheduler.wake(fiber, Wake::Ready);
+        self.core().scheduler.notify(fiber);
         self.driver.wake();
     }
 

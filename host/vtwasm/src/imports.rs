@@ -6,7 +6,7 @@ use crate::limits::Memory;
 use crate::outcome::{Limit, Outcome, Stop};
 use crate::scheduler::{FiberId, Reason, Wake};
 use crate::stacks::Promise;
-use crate::stdio::{Stdin, Stdout, errno};
+use crate::stdio::{CAPACITY, Stdin, Stdout, errno};
 use std::sync::Arc;
 use std::time::SystemTime;
 use wasmtime::StoreContextMut;
@@ -218,18 +218,24 @@ fn add_stdio(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     instance.func_wrap(
         "write",
         |mut store: StoreContextMut<'_, State>, (fd, bytes): (u32, WasmList<u8>)| {
-            // The list borrows the store that the stream is in; a stream takes 64 KiB at most.
+            // What goes over the limit is not written: the guest gets a short count and comes again.
+            let state = store.data();
+            let room = state
+                .output_limit
+                .map_or(u64::MAX, |limit| limit.saturating_sub(state.written));
+            if room == 0 {
+                return Err(Stop(Outcome::LimitHit(Limit::Output)).into());
+            }
+            let room = usize::try_from(room).unwrap_or(usize::MAX).min(CAPACITY);
+            // The list borrows the store that the stream is in.
             let slice = bytes.as_le_slice(&store);
-            let bytes = slice[..slice.len().min(64 * 1024)].to_vec();
+            let bytes = slice[..slice.len().min(room)].to_vec();
             let state = store.data_mut();
             let written = match state.output(fd) {
                 Some(output) => output.write(&bytes),
                 None => Err(errno::BADF),
             };
             state.written += written.unwrap_or(0) as u64;
-            if state.output_limit.is_some_and(|limit| state.written > limit) {
-                return Err(Stop(Outcome::LimitHit(Limit::Output)).into());
-            }
             Ok((written.map(|n| n as u32),))
         },
     )?;

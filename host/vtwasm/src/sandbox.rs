@@ -5,22 +5,27 @@ use crate::error::{Error, Result};
 use crate::fibers::Fibers;
 use crate::imports::State;
 use crate::limits::{Limits, Memory};
-use crate::outcome::{Outcome, Report, Stop, Usage};
+use crate::outcome::{Limit, Outcome, Report, Stop, Usage};
 use crate::python::Python;
 use crate::stacks::Promise;
 use crate::stdio::{Input, Output, Stdin, Stdout, WakeFiber};
+use crate::ticker::Alarm;
 use std::future::poll_fn;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 /// Dropping a store costs some µs a fiber; beyond so many it is done on another thread.
 const FIBERS_TO_DROP_HERE: usize = 256;
+
+/// After a limit was hit, so long may a stream's reader take for what is on its way.
+const GRACE_NANOS: u64 = 100_000_000;
 
 /// Where the guest finds its standard library (`guest/main.c`).
 const LIBRARY: &str = "/usr/lib/vtwasm";
@@ -234,13 +239,9 @@ impl Sandbox {
             || unreachable!("only this takes the outputs, and only once"),
             |outputs| outputs.map(Stdout::finish),
         );
-        if !matches!(outcome, Outcome::Killed) {
-            for (_, drained) in [stdout.1, stderr.1].map(|drained| ((), drained)) {
-                if let Some(drained) = drained
-                    && let Err(Stop(stopped)) = self.drained(drained).await
-                {
-                    outcome = stopped;
-                }
+        for drained in [stdout.1, stderr.1].into_iter().flatten() {
+            if let Err(stopped) = self.drained(drained, &outcome).await {
+                outcome = stopped;
             }
         }
         let report = Report {
@@ -255,15 +256,31 @@ impl Sandbox {
         Ok(report)
     }
 
-    /// Waits until a stream is written out, or the run is killed meanwhile.
-    async fn drained(&self, mut drained: tokio::sync::oneshot::Receiver<()>) -> Result<(), Stop> {
+    /// Waits until a stream is written out: as long as the run may last if the program came to its own
+    /// end, and only for what is on its way otherwise.
+    async fn drained(&self, mut drained: oneshot::Receiver<()>, outcome: &Outcome) -> Result<(), Outcome> {
+        let (deadlines, late) = match outcome {
+            Outcome::Killed => return Ok(()),
+            Outcome::LimitHit(_) => (Deadlines::only_wall(self.fibers.now() + GRACE_NANOS), outcome.clone()),
+            _ => (self.deadlines, Outcome::LimitHit(Limit::WallTime)),
+        };
+        let ticker = self.python.engine().ticker();
+        let alarm = Arc::new(Alarm::default());
         poll_fn(|context| {
             self.fibers.register_driver(context.waker());
-            if let Err(stop) = self.fibers.check_killed() {
-                return Poll::Ready(Err(stop));
-            }
             // An error is a thread that is gone, so there is nothing to wait for either.
-            Pin::new(&mut drained).poll(context).map(|_| Ok(()))
+            if Pin::new(&mut drained).poll(context).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Err(Stop(stopped)) = self.fibers.check_killed() {
+                return Poll::Ready(Err(stopped));
+            }
+            match deadlines.wall {
+                Some(wall) if self.fibers.now() >= wall => return Poll::Ready(Err(late.clone())),
+                Some(wall) => self.fibers.set_alarm(ticker, &alarm, wall, context.waker()),
+                None => {}
+            }
+            Poll::Pending
         })
         .await
     }

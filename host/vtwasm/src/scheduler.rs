@@ -82,6 +82,8 @@ struct Fiber {
     state: State,
     /// Counts the blocks of this slot, so that a timer of an earlier one is known as stale.
     generation: u32,
+    /// Something that it subscribed to happened before it parked for it.
+    notified: bool,
 }
 
 /// The fibers of one sandbox and the order in which they run.
@@ -115,6 +117,7 @@ impl Scheduler {
             fibers: vec![Fiber {
                 state: State::Running,
                 generation: 0,
+                notified: false,
             }],
             free: Vec::new(),
             limit: limit.saturating_add(1),
@@ -163,6 +166,7 @@ impl Scheduler {
             self.fibers.push(Fiber {
                 state: State::Free,
                 generation: 0,
+                notified: false,
             });
             FiberId(u32::try_from(self.fibers.len()).expect("fewer fibers than addresses"))
         });
@@ -178,6 +182,7 @@ impl Scheduler {
             return;
         };
         let slot = &mut self.fibers[fiber.index()];
+        let notified = std::mem::take(&mut slot.notified);
         if matches!(reason, Reason::Yield | Reason::Preempt) {
             slot.state = State::Ready(Wake::Ready);
             self.yielded.push_back((fiber, now));
@@ -192,6 +197,8 @@ impl Scheduler {
         }
         if fiber == FiberId::MAIN && self.interrupt {
             self.wake(fiber, Wake::Interrupted);
+        } else if notified && reason == Reason::Io {
+            self.wake(fiber, Wake::Ready);
         }
     }
 
@@ -214,6 +221,15 @@ impl Scheduler {
             slot.state = State::Ready(wake);
             self.woken.push_back(fiber);
         }
+    }
+
+    /// Something happened outside that the fiber subscribed to: it wakes, or its next park for input
+    /// or output returns at once, since the world outside does not wait until it has parked.
+    pub fn notify(&mut self, fiber: FiberId) {
+        if Some(fiber) == self.running {
+            self.fibers[fiber.index()].notified = true;
+        }
+        self.wake(fiber, Wake::Ready);
     }
 
     /// The main fiber gets an interrupt at its next park, or now if it waits.
@@ -437,6 +453,17 @@ mod tests {
         assert_eq!(resumed(&mut computes, 0), Some((1, Wake::Interrupted)));
         computes.block(0, Reason::Yield, None);
         assert_eq!(resumed(&mut computes, 0), Some((1, Wake::Ready)));
+    }
+
+    #[test]
+    fn news_from_outside_between_subscribing_and_parking_is_not_lost() {
+        let mut s = Scheduler::new(10);
+        s.notify(FiberId::MAIN);
+        s.block(0, Reason::Io, None);
+        assert_eq!(resumed(&mut s, 0), Some((1, Wake::Ready)));
+        s.notify(FiberId::MAIN);
+        s.block(0, Reason::Mutex, None);
+        assert_eq!(s.pick(0), None);
     }
 
     #[test]
