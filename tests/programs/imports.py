@@ -32,7 +32,6 @@ print(zlib.crc32(data), zlib.adler32(data))
 print(decimal.Decimal(2).sqrt(decimal.Context(prec=50)))
 for name in ("md5", "sha1", "sha256", "sha3_256", "blake2b"):
     print(name, hashlib.new(name, data).hexdigest()[:16])
-print(hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 100).hex()[:16])
 print(unicodedata.name("é"), unicodedata.normalize("NFD", "é").encode())
 print(ET.fromstring("<a><b c='1'>x</b></a>").find("b").attrib, expat.ParserCreate() is not None)
 with sqlite3.connect(":memory:") as db:

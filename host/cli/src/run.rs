@@ -82,7 +82,7 @@ fn tell(outcome: &Outcome) -> u8 {
                 "error",
                 &format!("the program was ended: it reached its limit of {limit}"),
             );
-            say("hint", &format!("{} sets this limit", flag_of(limit)));
+            say("hint", &format!("allow it more with {}", flag_of(limit)));
             exit::LIMIT
         }
         Outcome::Deadlocked => {
