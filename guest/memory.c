@@ -11,52 +11,58 @@
 #define SMALLEST_STEP ((size_t)1 << 20)
 #define LARGEST_STEP ((size_t)64 << 20)
 
+/* Memory up to here is in use, and up to there is ours. */
 static uintptr_t break_now, break_end;
 
 /* In 64 bits: 4 GiB is not a number in 32. */
-static uint64_t memory_end(void) { return (uint64_t)__builtin_wasm_memory_size(0) * PAGE; }
+static uint64_t memory_size(void) { return (uint64_t)__builtin_wasm_memory_size(0) * PAGE; }
 
 static bool grow(size_t bytes)
 {
     size_t pages = (bytes + PAGE - 1) / PAGE;
-    if (__builtin_wasm_memory_grow(0, pages) == (size_t)-1)
+    size_t before = __builtin_wasm_memory_grow(0, pages);
+    if (before == (size_t)-1)
         return false;
+    uint64_t start = (uint64_t)before * PAGE, end = start + (uint64_t)pages * PAGE;
     /* The very last page stays unused, or its end would be address 0. */
-    uint64_t end = memory_end();
-    break_end = end > UINT32_MAX ? (uintptr_t)(UINT32_MAX - PAGE + 1) : (uintptr_t)end;
+    if (end > UINT32_MAX)
+        end = UINT32_MAX - PAGE + 1;
+    /* The adapter of WASI grows the memory, too: what it took lies in between. */
+    if (start != break_end)
+        break_now = (uintptr_t)start;
+    break_end = (uintptr_t)end;
     return true;
 }
 
 static size_t step(void)
 {
-    size_t eighth = (size_t)(memory_end() / 8);
+    uint64_t eighth = memory_size() / 8;
     if (eighth < SMALLEST_STEP)
         return SMALLEST_STEP;
-    return eighth < LARGEST_STEP ? eighth : LARGEST_STEP;
+    return eighth < LARGEST_STEP ? (size_t)eighth : LARGEST_STEP;
 }
 
-/* Instead of wasi-libc's, for its malloc, which wants whole pages and never gives any back. */
+static size_t left(void) { return break_end - break_now; }
+
+/* Instead of wasi-libc's, for its malloc, which wants whole pages, gives none back and does not mind
+ * a gap. */
 void *sbrk(intptr_t increment)
 {
     if (break_now == 0)
-        break_now = break_end = (uintptr_t)memory_end();
+        break_now = break_end = (uintptr_t)memory_size();
     if (increment < 0 || (size_t)increment % PAGE != 0)
         abort();
     size_t bytes = (size_t)increment;
-    if (bytes > break_end - break_now) {
-        size_t missing = bytes - (break_end - break_now);
-        size_t more = step();
-        if ((missing >= more || !grow(more)) && !grow(missing))
-            goto refused;
-        if (bytes > break_end - break_now)
-            goto refused;
+    if (bytes > left() && (bytes >= step() || !grow(step())))
+        grow(bytes - left());
+    /* After a gap, what is there may be too little once more. */
+    if (bytes > left() && !(grow(bytes - left()) && bytes <= left())) {
+        errno = ENOMEM;
+        return (void *)-1;
     }
     void *start = (void *)break_now;
     break_now += bytes;
     return start;
-refused:
-    errno = ENOMEM;
-    return (void *)-1;
 }
 
 /* stdio.c */

@@ -215,9 +215,9 @@ COMPILER_PASS(PyObject *, PyAST_mod2obj, (struct _mod * mod), (mod))
 COMPILER_PASS(struct symtable *, _PySymtable_Build,
               (struct _mod * mod, PyObject *filename, _PyFutureFeatures *future),
               (mod, filename, future))
-
-/* Paths of MAXPATHLEN wide characters. */
-WITH_STACK(48 << 10, int, _PyModule_IsPossiblyShadowing, (PyObject * origin), (origin))
+COMPILER_PASS(struct symtable *, _Py_SymtableStringObjectFlags,
+              (const char *source, PyObject *filename, int start, PyCompilerFlags *flags),
+              (source, filename, start, flags))
 
 /* libmpdec transposes in tiles of 64 KiB. */
 WITH_STACK(192 << 10, int, transpose_pow2, (unsigned *matrix, size_t rows, size_t columns),

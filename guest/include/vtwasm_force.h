@@ -71,6 +71,10 @@ static inline int vtwasm_stack_is_low(void)
  * frame of its own. */
 int vtwasm_stack_grow(void);
 
+/* The slow path of CPython's recursion checks: _Py_CheckRecursiveCall after vtwasm_stack_grow
+ * (guest/recursion.s). */
+int vtwasm_check_recursive_call(void *tstate, const char *where);
+
 static inline void vtwasm_stack_ensure(void)
 {
     if (vtwasm_stack_is_low())
