@@ -76,9 +76,10 @@ def render(run):
     lines = [
         "# Benchmarks",
         "",
-        f"{run['when']} UTC, {run['cores']} cores, Linux {run['kernel']}, {run['seconds']} s. Medians"
-        " of interleaved rounds; native is the same CPython built with -O3, *pinned* is native on"
-        " one core. Ratios below 1: vtwasm is faster or smaller. Raw values: results/latest.json.",
+        f"{run['when']} UTC, {run['cores']} cores, Linux {run['kernel']}, load {run['load']:.1f} before"
+        f" the run, which took {run['seconds']} s. Medians of interleaved rounds; native is the same"
+        " CPython built with -O3, *pinned* is native on one core. Ratios below 1: vtwasm is faster or"
+        " smaller. Raw values: results/latest.json.",
         "",
         *table(medians),
         "",

@@ -73,12 +73,16 @@ def progress(text):
 def main():
     options = arguments()
     began = time.time()
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        progress(f"warning: others are busy here (load {load:.1f}); the figures will tell little\n")
     values = measure_all(options)
     run = {
         "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime(began)),
         "seconds": round(time.time() - began),
         "cores": os.cpu_count(),
         "kernel": platform.release(),
+        "load": load,
         "medians": {
             engine: {metric: statistics.median(column) for metric, column in metrics.items()}
             for engine, metrics in values.items()
