@@ -92,7 +92,27 @@ fn library_hint(error: &anyhow::Error) -> Option<String> {
         vtwasm::Error::NoArtifact(_) | vtwasm::Error::BadArtifact { .. } => {
             "build Python for this version of vtwasm with `cargo xtask python`"
         }
+        vtwasm::Error::NoCache => "set VTWASM_CACHE to a folder that you can write to",
         _ => return None,
     };
     Some(advice.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_folder_that_is_closed() {
+        let hint = |kind: io::ErrorKind| {
+            let error = vtwasm::Error::Cache {
+                action: "write",
+                path: "/cache".into(),
+                source: kind.into(),
+            };
+            library_hint(&anyhow::Error::new(error).context("preparing Python")).unwrap()
+        };
+        assert!(hint(io::ErrorKind::StorageFull).contains("free some space"));
+        assert!(!hint(io::ErrorKind::PermissionDenied).contains("free some space"));
+    }
 }

@@ -1,5 +1,6 @@
 //! What the program may see: folders and environment variables.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -33,8 +34,7 @@ pub fn mounts(flags: &PermissionFlags, script_folder: Option<&Path>) -> Result<V
     for path in &flags.allow_write {
         add(&mut mounts, mount(path, Access::ReadWrite, "--allow-write")?)?;
     }
-    inherit_access(&mut mounts);
-    Ok(mounts)
+    Ok(merge(mounts))
 }
 
 /// Checks one `PATH` or `HOST::GUEST`.
@@ -106,21 +106,24 @@ fn add(mounts: &mut Vec<Mount>, mount: Mount) -> Result<()> {
     Ok(())
 }
 
-/// A folder inside of another may be used at least as the other may: WASI looks at the innermost
-/// alone, so `--allow-write` would not reach the script's own folder otherwise.
-fn inherit_access(mounts: &mut [Mount]) {
-    for index in 0..mounts.len() {
-        let inner = mounts[index].clone();
-        let contains = |outer: &Mount| {
+/// Drops the folders that another one contains with the same rights or more. WASI looks at the innermost folder alone: `--allow-write` would not reach the script's
+/// own folder otherwise, and `..` would not lead out of it.
+fn merge(mounts: Vec<Mount>) -> Vec<Mount> {
+    let outer_access = |inner: &Mount| {
+        let contains = |outer: &&Mount| {
             let below = inner.guest.strip_prefix(&outer.guest);
-            below.is_ok_and(|below| outer.host.join(below) == inner.host)
+            *outer != inner && below.is_ok_and(|below| outer.host.join(below) == inner.host)
         };
-        let accesses = mounts
+        mounts
             .iter()
-            .filter(|outer| contains(outer))
-            .map(|outer| outer.access);
-        mounts[index].access = accesses.fold(inner.access, wider);
-    }
+            .filter(contains)
+            .map(|outer| outer.access)
+            .reduce(wider)
+    };
+    let needed = mounts
+        .iter()
+        .filter(|mount| outer_access(mount).is_none_or(|outer| outer != wider(outer, mount.access)));
+    needed.cloned().collect()
 }
 
 fn wider(a: Access, b: Access) -> Access {
@@ -128,32 +131,29 @@ fn wider(a: Access, b: Access) -> Access {
 }
 
 /// The environment variables that the flags give.
-pub fn environment(flags: &PermissionFlags) -> Result<Vec<(String, String)>> {
-    let mut variables = Vec::new();
-    if flags.allow_env {
-        for (name, value) in env::vars_os() {
-            match (name.to_str(), value.to_str()) {
-                (Some(name), Some(value)) => variables.push((name.into(), value.into())),
-                _ => say(
-                    "warning",
-                    &format!("--allow-env: {name:?} is not UTF-8: left out"),
-                ),
-            }
+pub fn environment(flags: &PermissionFlags) -> Result<BTreeMap<String, String>> {
+    let mut variables = BTreeMap::new();
+    for (name, value) in env::vars_os().filter(|_| flags.allow_env) {
+        match (name.to_str(), value.to_str()) {
+            (Some(name), Some(value)) => _ = variables.insert(name.into(), value.into()),
+            _ => say(
+                "warning",
+                &format!("--allow-env: {name:?} is not UTF-8: left out"),
+            ),
         }
     }
     for text in &flags.env {
-        variables.push(match text.split_once('=') {
-            Some(("", _)) => return Err(no_name(text).into()),
-            Some((name, value)) => (name.into(), value.into()),
-            None if text.is_empty() => return Err(no_name(text).into()),
-            None => (text.clone(), host_variable(text)?),
-        });
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None => (text.as_str(), host_variable(text)?),
+        };
+        if name.is_empty() {
+            let failure = Failure::usage(format!("--env {text:?}: the name is missing"));
+            return Err(failure.hint("write --env NAME=VALUE").into());
+        }
+        variables.insert(name.into(), value);
     }
     Ok(variables)
-}
-
-fn no_name(text: &str) -> Failure {
-    Failure::usage(format!("--env {text:?}: the name is missing")).hint("write --env NAME=VALUE")
 }
 
 fn host_variable(name: &str) -> Result<String> {
@@ -174,15 +174,28 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_inside_a_writable_one_is_writable() {
-        let mut mounts = [
-            folder("/a/b", Access::Read),
+    fn a_folder_inside_another_with_the_same_rights_is_no_mount_of_its_own() {
+        let (read, write) = (Access::Read, Access::ReadWrite);
+        let merged = merge(vec![
+            folder("/a/b", read),
+            folder("/a", write),
+            folder("/a/c", write),
+            folder("/d", read),
+        ]);
+        assert_eq!(merged, [folder("/a", write), folder("/d", read)]);
+    }
+
+    #[test]
+    fn a_writable_folder_inside_a_readable_one_stays() {
+        let mounts = vec![
+            folder("/", Access::Read),
             folder("/a", Access::ReadWrite),
-            folder("/c", Access::Read),
+            folder("/a/b", Access::Read),
         ];
-        inherit_access(&mut mounts);
-        let accesses = mounts.map(|mount| mount.access);
-        assert_eq!(accesses, [Access::ReadWrite, Access::ReadWrite, Access::Read]);
+        assert_eq!(
+            merge(mounts),
+            [folder("/", Access::Read), folder("/a", Access::ReadWrite)]
+        );
     }
 
     #[test]
@@ -192,9 +205,8 @@ mod tests {
             guest: "/a/b".into(),
             access: Access::Read,
         };
-        let mut mounts = [link, folder("/a", Access::ReadWrite)];
-        inherit_access(&mut mounts);
-        assert_eq!(mounts[0].access, Access::Read);
+        let mounts = vec![link, folder("/a", Access::ReadWrite)];
+        assert_eq!(merge(mounts.clone()), mounts);
     }
 
     #[test]

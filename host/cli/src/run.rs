@@ -1,5 +1,6 @@
 //! `vtwasm run`: builds the sandbox that the flags describe, runs it and tells how it ended.
 
+use std::collections::BTreeMap;
 use std::env;
 
 use anyhow::{Context, Result};
@@ -37,7 +38,11 @@ fn sandbox(engine: &Engine, options: &RunOptions, program: &Program) -> Result<S
     builder
         .args(program.argv.iter().cloned())
         .limits(limits(&options.limits));
-    for (name, value) in presentation().into_iter().chain(environment) {
+    let environment = presentation()
+        .into_iter()
+        .chain(environment)
+        .collect::<BTreeMap<_, _>>();
+    for (name, value) in environment {
         builder.env(name, value);
     }
     for mount in mounts {

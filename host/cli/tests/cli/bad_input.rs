@@ -216,9 +216,9 @@ fn no_artifact_at_all_says_how_to_get_one() {
         .env_remove("VTWASM_PYTHON")
         .env("VTWASM_CACHE", folder.path()));
     assert_snapshot!(run.shown(folder.path().to_str().unwrap()), @r#"
-    vtwasm: compiling Python for this machine (once; some seconds)…
-    vtwasm: compiled in 6.7 s
-    [exit status: 0]
+    error: no Python for wasm is in [FOLDER]/python
+    hint: build one with `cargo xtask python`, or point VTWASM_PYTHON to its folder
+    [exit status: 125]
     "#);
 }
 

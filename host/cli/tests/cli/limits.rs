@@ -74,7 +74,10 @@ fn output_beyond_the_limit_ends_the_run() {
         "only {} bytes came out",
         run.stdout.len()
     );
-    assert_snapshot!(run.stderr, @"");
+    assert_snapshot!(run.stderr, @r#"
+    error: the program was ended: it reached its limit of output
+    hint: allow it more with --max-output
+    "#);
 }
 
 #[test]
