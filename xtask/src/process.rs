@@ -41,6 +41,8 @@ impl Runner {
         }
         command
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            // Sets are marshalled in the order of their hashes: the same source, the same bytes.
+            .env("PYTHONHASHSEED", "0")
             .env("LC_ALL", "C.UTF-8");
         command
     }

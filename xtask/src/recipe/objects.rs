@@ -51,6 +51,7 @@ pub fn include_directories(recipe: &Recipe) -> Vec<PathBuf> {
         recipe.entry(Stage::Objects),
         tree.join("Include"),
         tree.join("Include/internal"),
+        recipe.entry(Stage::Libraries).join("include"),
     ]
 }
 
