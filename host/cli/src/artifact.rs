@@ -3,6 +3,7 @@
 use std::env;
 #[cfg(not(feature = "embed"))]
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -22,9 +23,14 @@ pub fn open(engine: &Engine) -> Result<Python> {
         return Python::new(engine, &artifact).context("preparing Python");
     }
     let started = Instant::now();
-    eprintln!("vtwasm: compiling Python for this machine (once; some seconds)…");
+    let tell = |text: &str| {
+        if io::stderr().is_terminal() {
+            eprintln!("vtwasm: {text}");
+        }
+    };
+    tell("compiling Python for this machine (once; some seconds)…");
     let python = Python::new(engine, &artifact).context("preparing Python")?;
-    eprintln!("vtwasm: compiled in {:.1} s", started.elapsed().as_secs_f32());
+    tell(&format!("compiled in {:.1} s", started.elapsed().as_secs_f32()));
     Ok(python)
 }
 
