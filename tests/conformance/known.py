@@ -54,4 +54,6 @@ def judge(known, module, results):
 
 
 def last_line(text):
-    return (text.strip().splitlines() or [""])[-1][:200]
+    """The line that says most: the last one with words in it that is no hint."""
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("hint:")]
+    return ([line for line in lines if any(map(str.isalpha, line))] or [""])[-1][:200]
