@@ -113,12 +113,13 @@ pub fn explain_full_disk(error: Error, directory: &Path) -> Error {
         return error;
     }
     let free = free.unwrap_or(0);
-    error.context(format!(
-        "the disk under {} is full ({free} MiB free)\n\
-         hint: make room (all stages take about 2 GiB) or set VTWASM_CACHE to another disk; what \
-         was finished before is kept",
+    anyhow::anyhow!(
+        "{error:#}\n\
+         the disk under {} is full ({free} MiB free)\n\
+         hint: make room (all stages together take about 2 GiB) or set VTWASM_CACHE to another disk; \
+         what was finished before is kept",
         directory.display()
-    ))
+    )
 }
 
 fn free_mib(directory: &Path) -> Option<u64> {

@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use super::Cache;
 use crate::progress::Progress;
 
-/// Held while building; the kernel lets go of it however the process ends.
+/// Held while building; the kernel lets go of it however the process ends. The programs that a build
+/// starts hold it too: if only this process is killed, the next build waits until they are gone and
+/// cannot write into what it makes.
 pub struct BuildLock {
     _file: File,
 }
@@ -29,6 +31,7 @@ impl BuildLock {
             file.lock()
                 .with_context(|| format!("locking {}", path.display()))?;
         }
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())?;
         Ok(Self { _file: file })
     }
 }
