@@ -1,6 +1,7 @@
 //! A sandbox: one Python program with its permissions, streams and limits, and its run.
 
 use crate::driver::{self, Deadlines};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fibers::Fibers;
 use crate::imports::State;
@@ -239,8 +240,9 @@ impl Sandbox {
             || unreachable!("only this takes the outputs, and only once"),
             |outputs| outputs.map(Stdout::finish),
         );
-        for drained in [stdout.1, stderr.1].into_iter().flatten() {
-            if let Err(stopped) = self.drained(drained, &outcome).await {
+        for stream in [stdout.1, stderr.1].into_iter().flatten() {
+            let drained = drained(&engine, &self.fibers, self.deadlines, stream, &outcome).await;
+            if let Err(stopped) = drained {
                 outcome = stopped;
             }
         }
@@ -256,35 +258,6 @@ impl Sandbox {
         Ok(report)
     }
 
-    /// Waits until a stream is written out: as long as the run may last if the program came to its own
-    /// end, and only for what is on its way otherwise.
-    async fn drained(&self, mut drained: oneshot::Receiver<()>, outcome: &Outcome) -> Result<(), Outcome> {
-        let (deadlines, late) = match outcome {
-            Outcome::Killed => return Ok(()),
-            Outcome::LimitHit(_) => (Deadlines::only_wall(self.fibers.now() + GRACE_NANOS), outcome.clone()),
-            _ => (self.deadlines, Outcome::LimitHit(Limit::WallTime)),
-        };
-        let ticker = self.python.engine().ticker();
-        let alarm = Arc::new(Alarm::default());
-        poll_fn(|context| {
-            self.fibers.register_driver(context.waker());
-            // An error is a thread that is gone, so there is nothing to wait for either.
-            if Pin::new(&mut drained).poll(context).is_ready() {
-                return Poll::Ready(Ok(()));
-            }
-            if let Err(Stop(stopped)) = self.fibers.check_killed() {
-                return Poll::Ready(Err(stopped));
-            }
-            match deadlines.wall {
-                Some(wall) if self.fibers.now() >= wall => return Poll::Ready(Err(late.clone())),
-                Some(wall) => self.fibers.set_alarm(ticker, &alarm, wall, context.waker()),
-                None => {}
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
     fn usage(&self) -> Usage {
         let state = self.store.data();
         Usage {
@@ -296,6 +269,40 @@ impl Sandbox {
             output: state.written,
         }
     }
+}
+
+/// Waits until a stream is written out: as long as the run may last if the program came to its own end,
+/// and only for what is on its way otherwise.
+async fn drained(
+    engine: &Engine,
+    fibers: &Fibers,
+    deadlines: Deadlines,
+    mut drained: oneshot::Receiver<()>,
+    outcome: &Outcome,
+) -> Result<(), Outcome> {
+    let (deadlines, late) = match outcome {
+        Outcome::Killed => return Ok(()),
+        Outcome::LimitHit(_) => (Deadlines::only_wall(fibers.now() + GRACE_NANOS), outcome.clone()),
+        _ => (deadlines, Outcome::LimitHit(Limit::WallTime)),
+    };
+    let alarm = Arc::new(Alarm::default());
+    poll_fn(|context| {
+        fibers.register_driver(context.waker());
+        // An error is a thread that is gone, so there is nothing to wait for either.
+        if Pin::new(&mut drained).poll(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(Stop(stopped)) = fibers.check_killed() {
+            return Poll::Ready(Err(stopped));
+        }
+        match deadlines.wall {
+            Some(wall) if fibers.now() >= wall => return Poll::Ready(Err(late.clone())),
+            Some(wall) => fibers.set_alarm(engine.ticker(), &alarm, wall, context.waker()),
+            None => {}
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Tells an end on purpose from a trap of the guest and from a failure of the host.
