@@ -12,7 +12,7 @@
 
 /* Shadow stack, and units of c_recursion_remaining, that one statement may take. */
 #define STACK ((size_t)512 << 10)
-#define UNITS 500
+#define UNITS 700
 /* Units that a function called from SQL finds gone. */
 #define CALLBACK_UNITS 4
 

@@ -33,14 +33,20 @@ void vtwasm_give_way(void);
  * What a fiber's native stack has for wasm: STACK_SIZE less HOST_RESERVE in
  * host/vtwasm/src/engine.rs. wasm code cannot see how much is left, so depth is counted, and these
  * are measured (guest/tests/recursion_paths.py): the most that a path of CPython takes for
- *  - one unit of c_recursion_remaining: 634 bytes (type.__call__ by way of a metaclass' mro());
+ *  - one unit of c_recursion_remaining: 723 bytes (a codec's error handler that encodes); most
+ *    take 250 to 600;
  *  - one level of the parser: 161;
- *  - one level of marshal: 321. */
+ *  - one level of marshal: 321.
+ * Both STACK_SIZE and this may be raised together. */
 #define VTWASM_NATIVE_STACK ((1 << 20) - (128 << 10))
-#define VTWASM_C_RECURSION_LIMIT (VTWASM_NATIVE_STACK / 640)
 #define VTWASM_PARSER_LEVELS 4000
 #define VTWASM_PARSER_LEVELS_PER_UNIT 4
+/* A parser gets these however deep it starts, so that an endless recursion through eval() ends in
+ * the RecursionError that it should, and not in the parser's MemoryError. */
+#define VTWASM_PARSER_LEVELS_AT_LEAST 200
 #define VTWASM_MARSHAL_LEVELS_PER_UNIT 2
+#define VTWASM_C_RECURSION_LIMIT \
+    ((VTWASM_NATIVE_STACK - 161 * VTWASM_PARSER_LEVELS_AT_LEAST) / 740)
 
 /* --- The shadow stack -----------------------------------------------------------------------
  *
