@@ -97,14 +97,14 @@ impl Recipe {
         }
         let lock = BuildLock::take(&self.cache, &self.progress)?;
         self.download(Stage::Python)?;
+        self.ensure(&lock, Stage::Tools)?;
         std::thread::scope(|scope| {
             let compiler = scope.spawn(|| {
                 self.ensure(&lock, Stage::Toolchain)?;
                 self.ensure(&lock, Stage::Libraries)
             });
             let sources = self
-                .ensure(&lock, Stage::Tools)
-                .and_then(|_| self.ensure(&lock, Stage::Source))
+                .ensure(&lock, Stage::Source)
                 .and_then(|_| self.ensure(&lock, Stage::Helper))
                 .and_then(|_| self.ensure(&lock, Stage::Patched));
             compiler.join().expect("a stage does not panic").and(sources)

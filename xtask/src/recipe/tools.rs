@@ -32,17 +32,22 @@ fn missing() -> impl Iterator<Item = (&'static str, &'static str)> {
 pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     let bin = directory.join("bin");
     fs::create_dir_all(&bin)?;
+    let root = directory.join("root");
     for (package, program) in missing() {
-        unpack(recipe, package, &directory.join("root"))?;
-        // tclsh is tclsh8.6 until the system's alternatives are set up.
-        let file = if program == "tclsh" { "tclsh8.6" } else { program };
-        write_script(
-            &bin.join(program),
-            &format!(
+        unpack(recipe, package, &root)?;
+        // tclsh is tclsh8.6 until the system's alternatives are set up; bookworm still has /bin.
+        let places = [
+            format!("usr/bin/{program}"),
+            format!("bin/{program}"),
+            format!("usr/bin/{program}8.6"),
+        ];
+        if let Some(file) = places.iter().find(|file| root.join(file).is_file()) {
+            let script = format!(
                 "export TCL_LIBRARY=\"$root/usr/share/tcltk/tcl8.6\"\n\
-                 exec \"$root/usr/bin/{file}\" \"$@\""
-            ),
-        )?;
+                 exec \"$root/{file}\" \"$@\""
+            );
+            write_script(&bin.join(program), &script)?;
+        }
     }
     Ok(())
 }
