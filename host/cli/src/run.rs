@@ -38,8 +38,7 @@ fn sandbox(engine: &Engine, options: &RunOptions, program: &Program) -> Result<S
     builder
         .args(program.argv.iter().cloned())
         .limits(limits(&options.limits));
-    let environment = presentation()
-        .into_iter()
+    let environment = presentation(program)
         .chain(environment)
         .collect::<BTreeMap<_, _>>();
     for (name, value) in environment {
@@ -59,12 +58,15 @@ fn sandbox(engine: &Engine, options: &RunOptions, program: &Program) -> Result<S
     builder.build().context("making the sandbox")
 }
 
-/// How the terminal wants its output. It tells the program nothing about the machine, so it needs
-/// no permission.
-fn presentation() -> Option<(String, String)> {
+/// What the terminal wants and can. It tells the program nothing about the machine, so it needs no
+/// permission.
+fn presentation(program: &Program) -> impl Iterator<Item = (String, String)> {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let plain = is_set("NO_COLOR") || env::var_os("TERM").is_some_and(|value| value == "dumb");
-    plain.then(|| ("NO_COLOR".into(), "1".into()))
+    // WASI has no termios: without this, the REPL starts with a warning that it has to be basic.
+    let variables = [("NO_COLOR", plain), ("PYTHON_BASIC_REPL", program.interactive)];
+    let wanted = variables.into_iter().filter(|(_, wanted)| *wanted);
+    wanted.map(|(name, _)| (name.into(), "1".into()))
 }
 
 fn limits(flags: &LimitFlags) -> Limits {

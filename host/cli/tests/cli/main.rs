@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod limits;
 mod permissions;
+mod repl;
 mod running;
 mod session;
 mod signals;

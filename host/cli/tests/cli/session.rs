@@ -5,9 +5,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::LIMIT;
+use crate::support::signal;
 
 /// A child whose stdout is read line by line.
 pub struct Session {
@@ -82,16 +81,15 @@ impl Session {
         self.stdin = None;
     }
 
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("the child lives");
+    /// Sends a signal, such as `INT`.
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
     }
 
     /// Waits for its end; its exit code and stderr.
     pub fn end(mut self) -> (i32, String) {
-        let pid = Pid::from_child(&self.child);
         let Ok(stderr) = self.stderr.recv_timeout(LIMIT) else {
-            let _ = kill_process(pid, Signal::KILL);
+            self.signal("KILL");
             panic!("vtwasm did not end");
         };
         let status = self.child.wait().expect("it is our child");

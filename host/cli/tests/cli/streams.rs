@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 use crate::session::Session;
-use crate::support::finish;
+use crate::support::{finish, signal};
 use crate::{LIMIT, run_code, vtwasm};
 
 #[test]
@@ -162,10 +162,12 @@ fn a_reader_that_stalls_does_not_hold_the_timeout_up() {
     // Nobody reads its stdout meanwhile.
     let stdout = child.stdout.take();
     let (sender, ended) = std::sync::mpsc::channel();
-    let pid = rustix::process::Pid::from_child(&child);
+    let pid = child.id();
     std::thread::spawn(move || sender.send(child.wait()));
     let status = ended.recv_timeout(LIMIT);
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    if status.is_err() {
+        signal(pid, "KILL");
+    }
     assert_eq!(status.expect("it ends").unwrap().code(), Some(124));
     drop(stdout);
 }

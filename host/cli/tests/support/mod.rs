@@ -41,11 +41,11 @@ pub fn finish(command: &mut Command, stdin: &[u8], limit: Duration) -> Result<Fi
     let stdout = collect(child.stdout.take().expect("it is piped"));
     let stderr = collect(child.stderr.take().expect("it is piped"));
     let (sender, ended) = mpsc::channel();
-    let pid = rustix::process::Pid::from_child(&child);
+    let pid = child.id();
     thread::spawn(move || sender.send(child.wait()));
     let late = ended.recv_timeout(limit);
     if late.is_err() {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        signal(pid, "KILL");
     }
     let text = |stream: mpsc::Receiver<Vec<u8>>| {
         let bytes = stream.recv_timeout(Duration::from_secs(10)).unwrap_or_default();
@@ -63,6 +63,13 @@ pub fn finish(command: &mut Command, stdin: &[u8], limit: Duration) -> Result<Fi
             "{command:?} did not end within {limit:?}\nstdout: {stdout}\nstderr: {stderr}"
         )),
     }
+}
+
+/// Sends a signal, such as `INT`. A crate for it would make wasmtime compile anew for the tests, as
+/// features of the crates that both use are joined.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(sent.is_ok(), "kill cannot be run");
 }
 
 /// Reads a stream to its end, beside the test.
