@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <wchar.h>
 
 /* A folder of its own, so that the host's /usr/lib may be mounted as well. */
 #define LIBRARY L"/usr/lib/vtwasm/python313.zip"
@@ -48,14 +49,47 @@ static PyStatus set_paths(PyConfig *config)
     return status;
 }
 
+/* CPython does this where it searches for its paths itself. */
+static PyStatus prepend_pythonpath(PyConfig *config)
+{
+    const wchar_t *rest = config->use_environment ? config->pythonpath_env : NULL;
+    for (Py_ssize_t i = 0; rest && rest[0]; i++) {
+        size_t length = wcscspn(rest, L":");
+        wchar_t folder[length + 1];
+        wmemcpy(folder, rest, length);
+        folder[length] = 0;
+        PyStatus status = PyWideStringList_Insert(&config->module_search_paths, i, folder);
+        if (PyStatus_Exception(status))
+            return status;
+        rest += length + (rest[length] == L':');
+    }
+    return PyStatus_Ok();
+}
+
+static PyStatus configure(PyConfig *config, int argc, char **argv)
+{
+    config->pathconfig_warnings = 0;
+    PyStatus status = set_paths(config);
+    if (!PyStatus_Exception(status))
+        status = PyConfig_SetBytesArgv(config, argc, argv);
+    if (!PyStatus_Exception(status))
+        status = PyConfig_Read(config);
+    if (!PyStatus_Exception(status))
+        status = prepend_pythonpath(config);
+    return status;
+}
+
 static PyStatus initialise(int argc, char **argv)
 {
+    /* First of all, for -X dev and -X utf8 decide how the rest is read. */
+    PyPreConfig preconfig;
+    PyPreConfig_InitPythonConfig(&preconfig);
+    PyStatus status = Py_PreInitializeFromBytesArgs(&preconfig, argc, argv);
+    if (PyStatus_Exception(status))
+        return status;
     PyConfig config;
     PyConfig_InitPythonConfig(&config);
-    config.pathconfig_warnings = 0;
-    PyStatus status = set_paths(&config);
-    if (!PyStatus_Exception(status))
-        status = PyConfig_SetBytesArgv(&config, argc, argv);
+    status = configure(&config, argc, argv);
     if (!PyStatus_Exception(status))
         status = Py_InitializeFromConfig(&config);
     PyConfig_Clear(&config);

@@ -56,7 +56,7 @@ int vt_stream_of(int32_t fd)
 int vt_stream_is_ready(int stream, int write)
 {
     if ((stream == 0) == (write != 0))
-        return 1; /* reading stdout fails at once, which is as good as ready */
+        return 0; /* as the wrong end of a pipe */
     return stdio_subscribe((uint32_t)stream, write ? VT_WRITE : VT_READ) != 0;
 }
 
