@@ -8,9 +8,9 @@
  *   stack.c    shadow stacks: pool, growth, guard    key.c    thread-specific data
  *   fiber.c    the imports; park and the wait queue
  *   mutex.c cond.c sem.c rwlock.c                    what threads wait for
- *   time.c poll.c stdio.c memory.c   what libc would ask WASI for by itself
+ *   time.c poll.c stdio.c paths.c memory.c           what libc would ask WASI for by itself
  *   unwind.s   the two things that C cannot say
- *   python.c main.c                                  what knows CPython
+ *   python.c recursion.s sqlite.c main.c              what knows CPython
  */
 #ifndef VT_H
 #define VT_H
