@@ -1,10 +1,10 @@
 //! The `vtwasm` command: Python programs in a sandbox, every `threading.Thread` on a fiber.
 //!
 //! # Layout
-//! `options` is the command line as it is written; `program` and `permissions` decide what it
-//! means; `artifact` finds the Python to run; `run` joins them into a sandbox and tells how it
-//! ended, with `signals` beside it; `doctor` tells what is in use; `failure` is how errors reach
-//! people; `units` reads sizes and durations.
+//! `options` (with `python_flags`) is the command line as it is written; `program` and
+//! `permissions` decide what it means; `artifact` finds the Python to run; `run` joins them into a
+//! sandbox and tells how it ended, with `signals` beside it; `doctor` tells what is in use; `failure`
+//! is how errors reach people; `units` reads sizes and durations.
 
 mod artifact;
 mod doctor;
@@ -12,6 +12,7 @@ mod failure;
 mod options;
 mod permissions;
 mod program;
+mod python_flags;
 mod run;
 mod signals;
 mod units;
