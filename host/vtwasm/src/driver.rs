@@ -5,13 +5,14 @@ use crate::engine::Engine;
 use crate::fibers::{Fibers, Idle};
 use crate::imports::State;
 use crate::outcome::{Limit, Outcome, Stop};
+use crate::python::Program;
 use crate::ticker::Alarm;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use wasmtime::component::{InstancePre, TypedFunc};
+use wasmtime::component::TypedFunc;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
 /// A sandbox that computes lets other sandboxes of its tokio thread run after so many ticks.
@@ -83,15 +84,15 @@ pub(crate) fn arm(store: &mut Store<State>, deadlines: Deadlines) {
 pub(crate) async fn run(
     engine: &Engine,
     store: &mut Store<State>,
-    python: &InstancePre<State>,
+    program: &Program,
     deadlines: Deadlines,
 ) -> wasmtime::Result<u32> {
     let fibers = store.data().fibers.clone();
     let alarm = Arc::new(Alarm::default());
     let guest = async {
-        let instance = python.instantiate_async(&mut *store).await?;
-        let main = instance.get_typed_func::<(), (u32,)>(&mut *store, "run")?;
-        let thread = instance.get_typed_func::<(u32,), ()>(&mut *store, "run-thread")?;
+        let instance = program.instance.instantiate_async(&mut *store).await?;
+        let main = instance.get_typed_func::<(), (u32,)>(&mut *store, program.run)?;
+        let thread = instance.get_typed_func::<(u32,), ()>(&mut *store, program.run_thread)?;
         main_and_threads(store, &fibers, main, thread).await
     };
     // tokio's budget would make wasmtime's set of futures poll all of them again once it is used up.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 const COMPONENT: &str = "python.wasm";
 const LIBRARY: &str = "python313.zip";
@@ -32,9 +32,32 @@ pub struct Python {
 
 struct Inner {
     engine: Engine,
-    instance: InstancePre<State>,
+    program: Program,
     library: PathBuf,
     description: String,
+}
+
+/// A component that fits this host: its imports are resolved, its exports found.
+pub(crate) struct Program {
+    pub(crate) instance: InstancePre<State>,
+    /// `run` of `wit/world.wit`.
+    pub(crate) run: ComponentExportIndex,
+    /// `run-thread`.
+    pub(crate) run_thread: ComponentExportIndex,
+}
+
+impl Program {
+    fn new(engine: &Engine, component: &Component) -> wasmtime::Result<Program> {
+        let export = |name: &str| {
+            let index = component.get_export_index(None, name);
+            index.ok_or_else(|| wasmtime::Error::msg(format!("the component has no export `{name}`")))
+        };
+        Ok(Program {
+            instance: engine.linker().instantiate_pre(component)?,
+            run: export("run")?,
+            run_thread: export("run-thread")?,
+        })
+    }
 }
 
 impl Artifact {
@@ -116,11 +139,11 @@ impl Python {
         // SAFETY: compiled code is trusted as this program is. The file lies in a folder that only this
         // user can write, and is as long and as old as when this program wrote it (`cache`).
         let component = unsafe { Component::deserialize_file(engine.wasmtime(), &path) };
-        let instance = component.and_then(|component| engine.linker().instantiate_pre(&component));
+        let program = component.and_then(|component| Program::new(engine, &component));
         Ok(Python {
             inner: Arc::new(Inner {
                 engine: engine.clone(),
-                instance: instance.map_err(|source| artifact.bad(source))?,
+                program: program.map_err(|source| artifact.bad(source))?,
                 library: artifact.library.clone(),
                 description: format!(
                     "{} (key {}), compiled: {}",
@@ -141,8 +164,8 @@ impl Python {
         &self.inner.engine
     }
 
-    pub(crate) fn instance(&self) -> &InstancePre<State> {
-        &self.inner.instance
+    pub(crate) fn program(&self) -> &Program {
+        &self.inner.program
     }
 
     pub(crate) fn library(&self) -> &Path {

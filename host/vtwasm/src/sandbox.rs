@@ -230,7 +230,7 @@ impl Sandbox {
     /// [`Error::Run`] if the host failed. What the program did is in the [`Report`].
     pub async fn run(mut self) -> Result<Report> {
         let engine = self.python.engine().clone();
-        let result = driver::run(&engine, &mut self.store, self.python.instance(), self.deadlines).await;
+        let result = driver::run(&engine, &mut self.store, self.python.program(), self.deadlines).await;
         let mut outcome = match outcome(result)? {
             // It has only come to its end to report.
             Outcome::Exited(_) if self.fibers.deadlocked() => Outcome::Deadlocked,

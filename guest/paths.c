@@ -1,0 +1,91 @@
+/* Paths that are not UTF-8. WASI's are, by its component form even by their type, so such a path
+ * would end the whole run with a trap; POSIX has an errno for it. */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "wasi.h"
+
+static bool is_continuation(uint8_t byte) { return (byte & 0xC0) == 0x80; }
+
+/* The bytes of the well-formed sequence at `text`, 0 if there is none (Unicode 15, table 3-7). */
+static size_t sequence_length(const uint8_t *text, size_t left)
+{
+    static const struct {
+        uint8_t first_low, first_high, second_low, second_high, length;
+    } forms[] = {
+        {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3},
+        {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
+        {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+    };
+    if (text[0] < 0x80)
+        return 1;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (text[0] < forms[i].first_low || text[0] > forms[i].first_high)
+            continue;
+        size_t length = forms[i].length;
+        if (left < length || text[1] < forms[i].second_low || text[1] > forms[i].second_high)
+            return 0;
+        for (size_t j = 2; j < length; j++)
+            if (!is_continuation(text[j]))
+                return 0;
+        return length;
+    }
+    return 0;
+}
+
+static bool is_utf8(int32_t path, int32_t length)
+{
+    const uint8_t *text = (const uint8_t *)path;
+    for (size_t left = (size_t)length; left > 0;) {
+        size_t step = sequence_length(text, left);
+        if (step == 0)
+            return false;
+        text += step;
+        left -= step;
+    }
+    return true;
+}
+
+/* Each function of WASI that takes one path, or two. */
+#define ONE_PATH(name, parameters, path, length, arguments) \
+    VT_WASI(name) parameters;                               \
+    VT_INSTEAD_OF_WASI(name) parameters                     \
+    {                                                       \
+        return is_utf8(path, length) ? wasi_##name arguments : __WASI_ERRNO_ILSEQ; \
+    }
+#define TWO_PATHS(name, parameters, path, length, path2, length2, arguments) \
+    VT_WASI(name) parameters;                                                \
+    VT_INSTEAD_OF_WASI(name) parameters                                      \
+    {                                                                        \
+        return is_utf8(path, length) && is_utf8(path2, length2)              \
+                   ? wasi_##name arguments : __WASI_ERRNO_ILSEQ;             \
+    }
+
+ONE_PATH(path_create_directory, (int32_t fd, int32_t path, int32_t length), path, length,
+         (fd, path, length))
+ONE_PATH(path_remove_directory, (int32_t fd, int32_t path, int32_t length), path, length,
+         (fd, path, length))
+ONE_PATH(path_unlink_file, (int32_t fd, int32_t path, int32_t length), path, length,
+         (fd, path, length))
+ONE_PATH(path_filestat_get, (int32_t fd, int32_t flags, int32_t path, int32_t length, int32_t result),
+         path, length, (fd, flags, path, length, result))
+ONE_PATH(path_filestat_set_times,
+         (int32_t fd, int32_t flags, int32_t path, int32_t length, int64_t accessed, int64_t modified,
+          int32_t which),
+         path, length, (fd, flags, path, length, accessed, modified, which))
+ONE_PATH(path_open,
+         (int32_t fd, int32_t lookup, int32_t path, int32_t length, int32_t flags, int64_t rights,
+          int64_t inherited, int32_t fd_flags, int32_t result),
+         path, length, (fd, lookup, path, length, flags, rights, inherited, fd_flags, result))
+ONE_PATH(path_readlink,
+         (int32_t fd, int32_t path, int32_t length, int32_t buffer, int32_t size, int32_t result), path,
+         length, (fd, path, length, buffer, size, result))
+TWO_PATHS(path_link,
+          (int32_t fd, int32_t flags, int32_t path, int32_t length, int32_t fd2, int32_t path2,
+           int32_t length2),
+          path, length, path2, length2, (fd, flags, path, length, fd2, path2, length2))
+TWO_PATHS(path_rename,
+          (int32_t fd, int32_t path, int32_t length, int32_t fd2, int32_t path2, int32_t length2), path,
+          length, path2, length2, (fd, path, length, fd2, path2, length2))
+TWO_PATHS(path_symlink, (int32_t path, int32_t length, int32_t fd, int32_t path2, int32_t length2), path,
+          length, path2, length2, (path, length, fd, path2, length2))
