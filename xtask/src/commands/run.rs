@@ -17,7 +17,7 @@ use crate::recipe::Options;
 #[command(after_help = "\
 Examples:
   cargo xtask run examples/hello_threads.py
-  cargo xtask run -- -c 'import threading; print(threading.active_count())'")]
+  cargo xtask run -c 'import threading; print(threading.active_count())'")]
 pub struct Run {
     /// What `vtwasm run` takes; `vtwasm run --help` lists it
     #[arg(

@@ -36,9 +36,12 @@ impl Test {
 
     pub fn execute(&self) -> Result<ExitCode> {
         if self.filter.is_none() {
-            check_style()?;
+            check_format()?;
         }
         let built = built(&Options::default())?;
+        if self.filter.is_none() {
+            check_lints(&built)?;
+        }
         let mut tally = Tally::default();
         let mut fine = true;
         if !self.is_module(&built)? {
@@ -107,18 +110,24 @@ fn run_tests(command: &mut Command, tally: &mut Tally) -> Result<bool> {
     Ok(child.wait()?.success())
 }
 
-fn check_style() -> Result<()> {
-    let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    run_visibly(cargo().args(["fmt", "--all", "--check"]))?;
-    run_visibly(cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--release",
-        "--quiet",
-        "--",
-        "--deny=warnings",
-    ]))
+fn check_format() -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run_visibly(Command::new(cargo).args(["fmt", "--all", "--check"]))
+}
+
+/// The lints, of what is built by default and of what ships.
+fn check_lints(built: &Built) -> Result<()> {
+    for selection in [
+        &["--workspace"][..],
+        &["--package", "vtwasm-cli", "--features", "embed"],
+    ] {
+        let mut clippy = cargo(&built.session, &built.python);
+        clippy
+            .args(["clippy", "--release", "--quiet", "--all-targets"])
+            .args(selection);
+        run_visibly(clippy.args(["--", "--deny=warnings"]))?;
+    }
+    Ok(())
 }
 
 /// The sum over all test programs.
