@@ -107,4 +107,8 @@ PROGRAMS = {
     "sort": sort,
     "objects": objects,
 }
-print(json.dumps({f"cpu_{name}_ms": measure(timed(body)) * 1e3 for name, body in PROGRAMS.items()}))
+print(
+    json.dumps(
+        {f"cpu_{name}_ms": measure(timed(body), pick=min) * 1e3 for name, body in PROGRAMS.items()}
+    )
+)
