@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::plan::{Inputs, Stage};
 use super::{Recipe, component, objects, patched, relative, source, toolchain};
 use crate::cache::{Key, Manifest};
-use crate::process::Runner;
+use crate::process::{Runner, output};
 use crate::workspace::Workspace;
 
 const CORE: &str = "python.core.wasm";
@@ -170,8 +171,14 @@ fn about(recipe: &Recipe, tree: &Path, zip: String) -> Result<BTreeMap<&'static 
                 None => format!("Debian python3.13 {}", version("src:python3.13")),
             },
         ),
-        ("clang", version("clang-22")),
-        ("wasi_libc", version("wasi-libc")),
+        ("clang", compiler(recipe, tree)?),
+        (
+            "wasi_libc",
+            match std::env::var_os("WASI_SDK_PATH") {
+                Some(sdk) => format!("of {}", sdk.display()),
+                None => version("wasi-libc"),
+            },
+        ),
         ("zlib", version("src:zlib")),
         ("bzip2", version("src:bzip2")),
         ("xz", version("src:xz-utils")),
@@ -184,4 +191,11 @@ fn about(recipe: &Recipe, tree: &Path, zip: String) -> Result<BTreeMap<&'static 
             relative(&recipe.cache, 2, &tests)?.display().to_string(),
         ),
     ]))
+}
+
+/// The compiler's version in its own words.
+fn compiler(recipe: &Recipe, directory: &Path) -> Result<String> {
+    let clang = recipe.entry(Stage::Toolchain).join("bin").join(toolchain::CLANG);
+    let text = output(Command::new(clang).arg("--version").current_dir(directory))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
