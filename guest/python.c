@@ -175,7 +175,7 @@ int vt_recursion_error(PyThreadState *tstate, const char *where)
 /* The compiler's passes count their own depth, down from c_recursion_remaining. Its largest frames
  * take so much for a level. */
 #define COMPILER_LEVEL ((size_t)2400)
-#define COMPILER_STACK (COMPILER_LEVEL * VTWASM_C_RECURSION_LIMIT / 2)
+#define COMPILER_STACK ((size_t)3 << 20)
 
 /* As many levels as there is stack for; returns how many were taken away. */
 static int limit_compiler_depth(void)

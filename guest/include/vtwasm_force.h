@@ -38,7 +38,7 @@ void vtwasm_give_way(void);
  *  - one level of the parser: 161;
  *  - one level of marshal: 321.
  * Both STACK_SIZE and this may be raised together. */
-#define VTWASM_NATIVE_STACK ((1 << 20) - (128 << 10))
+#define VTWASM_NATIVE_STACK ((4 << 20) - (128 << 10))
 #define VTWASM_PARSER_LEVELS 4000
 #define VTWASM_PARSER_LEVELS_PER_UNIT 4
 /* A parser gets these however deep it starts, so that an endless recursion through eval() ends in

@@ -4,7 +4,9 @@ use std::env;
 #[cfg(not(feature = "embed"))]
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+#[cfg(not(feature = "embed"))]
+use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use wasmtime::Config;
 use wasmtime::component::Linker;
 
-/// Bytes of a fiber's stack. The guest's limits of C recursion are measured against it
-/// (`guest/`), and 100,000 of them cost two page-table pages' halves each: see ARCHITECTURE.md.
-pub(crate) const STACK_SIZE: usize = 1 << 20;
+/// Bytes of a fiber's stack: room for 5,000 levels of CPython's C recursion (`VTWASM_NATIVE_STACK` of
+/// the guest must be this less the reserve). Only what is touched takes memory, and a page of the page
+/// table per thread, as with any size from 2 MiB on.
+pub(crate) const STACK_SIZE: usize = 4 << 20;
 /// What host functions may use of it when wasm has used the rest.
 const HOST_RESERVE: usize = 128 << 10;
 

@@ -19,7 +19,7 @@ const PAGE: usize = 4096;
 const STACKS_PER_MAPPING: usize = 256;
 const MADV_GUARD_INSTALL: i32 = 102;
 /// So many free stacks keep their pages for the next fiber; others give them back.
-const WARM_STACKS: usize = 64;
+const WARM_STACKS: usize = 16;
 
 /// How the low end of each stack is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
