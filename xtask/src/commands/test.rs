@@ -45,7 +45,9 @@ impl Test {
         let mut tally = Tally::default();
         let mut fine = true;
         if !self.is_module(&built)? {
-            fine &= run_tests(&mut self.cargo_test(&built), &mut tally)?;
+            for mut command in self.cargo_tests(&built) {
+                fine &= run_tests(&mut command, &mut tally)?;
+            }
         }
         if self.filter.is_none() || self.is_module(&built)? {
             fine &= run_tests(&mut self.scoreboard(&built), &mut tally)?;
@@ -70,13 +72,23 @@ impl Test {
             .any(|line| line.split_whitespace().next() == Some(filter)))
     }
 
-    fn cargo_test(&self, built: &Built) -> Command {
-        let mut command = cargo(&built.session, &built.python);
-        command
-            .args(["test", "--workspace", "--release", "--no-fail-fast"])
-            .args(["--features", "vtwasm-cli/embed"])
-            .args(&self.filter);
-        command
+    /// The product and its developer's commands apart: together they would ask for other features of
+    /// wasmtime's libraries than the build does, and so compile all of them once more.
+    fn cargo_tests(&self, built: &Built) -> [Command; 2] {
+        let product = [
+            "--package=vtwasm",
+            "--package=vtwasm-cli",
+            "--features=vtwasm-cli/embed",
+            "--release",
+        ];
+        [product.as_slice(), &["--package=xtask"]].map(|arguments| {
+            let mut command = cargo(&built.session, &built.python);
+            command
+                .args(["test", "--no-fail-fast"])
+                .args(arguments)
+                .args(&self.filter);
+            command
+        })
     }
 
     /// CPython's own tests, inside vtwasm.
