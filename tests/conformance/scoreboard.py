@@ -155,7 +155,8 @@ def main():
     if options.python:
         os.environ["VTWASM_PYTHON"] = str(Path(options.python).resolve())
     known = Known()
-    scratch = Path(options.keep or tempfile.mkdtemp(prefix="vtwasm-scoreboard-")).resolve()
+    # Short: natively, sockets of multiprocessing lie below, and their paths end at 108 characters.
+    scratch = Path(options.keep or tempfile.mkdtemp(prefix="vtw-")).resolve()
     try:
         table = run_all(options, known, scratch)
     finally:
