@@ -7,6 +7,7 @@
 #include "Python.h"
 
 #include "pycore_fileutils.h"
+#include "pycore_runtime.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,18 +53,17 @@ static PyStatus set_paths(PyConfig *config)
 /* CPython does this where it searches for its paths itself. */
 static PyStatus prepend_pythonpath(PyConfig *config)
 {
-    const wchar_t *rest = config->use_environment ? config->pythonpath_env : NULL;
-    for (Py_ssize_t i = 0; rest && rest[0]; i++) {
-        size_t length = wcscspn(rest, L":");
-        wchar_t folder[length + 1];
-        wmemcpy(folder, rest, length);
-        folder[length] = 0;
-        PyStatus status = PyWideStringList_Insert(&config->module_search_paths, i, folder);
-        if (PyStatus_Exception(status))
-            return status;
-        rest += length + (rest[length] == L':');
+    const char *value = _PyRuntime.preconfig.use_environment ? getenv("PYTHONPATH") : NULL;
+    wchar_t *folders = value ? Py_DecodeLocale(value, NULL) : NULL;
+    PyStatus status = PyStatus_Ok();
+    wchar_t *rest = NULL;
+    wchar_t *folder = folders ? wcstok(folders, L":", &rest) : NULL;
+    for (Py_ssize_t i = 0; folder && !PyStatus_Exception(status); i++) {
+        status = PyWideStringList_Insert(&config->module_search_paths, i, folder);
+        folder = wcstok(NULL, L":", &rest);
     }
-    return PyStatus_Ok();
+    PyMem_RawFree(folders);
+    return status;
 }
 
 static PyStatus configure(PyConfig *config, int argc, char **argv)
@@ -71,11 +71,9 @@ static PyStatus configure(PyConfig *config, int argc, char **argv)
     config->pathconfig_warnings = 0;
     PyStatus status = set_paths(config);
     if (!PyStatus_Exception(status))
-        status = PyConfig_SetBytesArgv(config, argc, argv);
-    if (!PyStatus_Exception(status))
-        status = PyConfig_Read(config);
-    if (!PyStatus_Exception(status))
         status = prepend_pythonpath(config);
+    if (!PyStatus_Exception(status))
+        status = PyConfig_SetBytesArgv(config, argc, argv);
     return status;
 }
 
