@@ -32,7 +32,10 @@ impl Default for Limits {
     }
 }
 
-/// Enforces [`Limits::memory`] and knows the memory's size.
+/// Enforces [`Limits::memory`] and knows the linear memory's size.
+///
+/// wasmtime asks the same for the heap of its exception objects, which stays far smaller than CPython's
+/// linear memory is from the start. `control.rs` relies on `size`, so that heap must not be taken for it.
 #[derive(Debug)]
 pub(crate) struct Memory {
     limit: usize,
@@ -65,10 +68,18 @@ impl Memory {
 
 impl wasmtime::ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.size = current;
-        self.before = current;
         if desired > self.limit {
+            self.before = self.size;
             return Ok(false);
+        }
+        let is_linear_memory = if current == 0 {
+            desired > self.size
+        } else {
+            current == self.size
+        };
+        self.before = self.size;
+        if !is_linear_memory {
+            return Ok(true);
         }
         self.size = desired;
         self.peak = self.peak.max(desired);
@@ -82,5 +93,48 @@ impl wasmtime::ResourceLimiter for Memory {
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= 1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::ResourceLimiter;
+
+    const MIB: usize = 1 << 20;
+
+    fn grows(memory: &mut Memory, current: usize, desired: usize) -> bool {
+        memory.memory_growing(current, desired, None).unwrap()
+    }
+
+    #[test]
+    fn the_size_is_the_linear_memory_s_whatever_else_grows() {
+        let mut memory = Memory::new(64 << 20);
+        for (current, desired) in [
+            (0, MIB / 16),
+            (0, 10 * MIB),
+            (MIB / 16, MIB / 8),
+            (10 * MIB, 12 * MIB),
+        ] {
+            assert!(grows(&mut memory, current, desired));
+        }
+        assert!(grows(&mut memory, 0, MIB / 16));
+        assert_eq!((memory.size(), memory.peak()), (12 * MIB, 12 * MIB));
+    }
+
+    #[test]
+    fn a_growth_that_is_refused_or_fails_leaves_the_size() {
+        let mut memory = Memory::new(64 << 20);
+        assert!(grows(&mut memory, 0, 10 * MIB));
+        assert!(!grows(&mut memory, 10 * MIB, 65 * MIB));
+        memory
+            .memory_grow_failed(wasmtime::Error::msg("refused"))
+            .unwrap();
+        assert_eq!(memory.size(), 10 * MIB);
+        assert!(grows(&mut memory, 10 * MIB, 20 * MIB));
+        memory
+            .memory_grow_failed(wasmtime::Error::msg("no memory"))
+            .unwrap();
+        assert_eq!(memory.size(), 10 * MIB);
     }
 }
