@@ -29,7 +29,6 @@ pub(crate) struct Control {
     breaker_bit: u32,
 }
 
-// The address is used only with the store at hand, as said above, so the value may go with it.
 impl Control {
     /// Takes over the block that is `bytes` at guest address `address`.
     pub(crate) fn new(address: u32, bytes: &[u8]) -> Result<Control, String> {

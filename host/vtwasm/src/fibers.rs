@@ -160,7 +160,7 @@ impl Fibers {
         core.dispatch(now);
     }
 
-    /// With every fiber waiting: until when. `Err` means for ever.
+    /// What the sandbox waits for, if every fiber of it waits.
     pub(crate) fn idle_until(&self) -> Idle {
         let core = self.core();
         if core.scheduler.running().is_some() {

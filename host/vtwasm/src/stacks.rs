@@ -107,12 +107,14 @@ impl Arena {
     }
 
     fn give_back(&self, low: usize) {
-        let warm = self.pool().free.len() < WARM_STACKS;
-        if !warm {
+        let mut pool = self.pool();
+        if pool.free.len() >= WARM_STACKS {
+            drop(pool);
             // SAFETY: the stack was owned by the caller and is not in `free` yet.
             unsafe { libc::madvise(low as *mut _, self.stack_size, libc::MADV_DONTNEED) };
+            pool = self.pool();
         }
-        self.pool().free.push(low);
+        pool.free.push(low);
     }
 }
 
