@@ -20,7 +20,8 @@ struct Terminal {
 impl Terminal {
     fn start(args: &str) -> Terminal {
         let mut command = Command::new("script");
-        let line = format!("{} run {args}", env!("CARGO_BIN_EXE_vtwasm"));
+        // Without exec, a shell that stays (dash) would get the Ctrl-C too, and end with it.
+        let line = format!("exec {} run {args}", env!("CARGO_BIN_EXE_vtwasm"));
         command.args(["-qefc", &line, "/dev/null"]).env("TERM", "dumb");
         command
             .stdin(Stdio::piped())
