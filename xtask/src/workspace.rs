@@ -9,9 +9,11 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// The clone that this xtask was built from.
+    /// The clone that cargo runs this xtask in: not always the one it was compiled in, since a copied
+    /// target folder passes for fresh.
     pub fn this() -> Self {
-        let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+        let xtask = PathBuf::from(xtask);
         let root = xtask.parent().expect("xtask/ is in the clone").to_path_buf();
         Self { root }
     }
