@@ -1,6 +1,6 @@
 /* The POSIX layer by itself: the sources in guest/ without what knows CPython (python.c, main.c,
  * sqlite.c, recursion.s), linked with this as a reactor and wrapped as Python is. Prints one line
- * per test; exits with 1 if any failed. */
+ * per test and how many passed; exits with 1 if any failed. `cargo xtask test posix` runs it. */
 #include "../vt.h"
 
 #include <errno.h>
@@ -542,11 +542,14 @@ int main(void)
         TEST(readers_share_and_writers_do_not),
         TEST(sleeping_lasts),
     };
-    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
+    size_t count = sizeof tests / sizeof tests[0], failed = 0;
+    for (size_t i = 0; i < count; i++) {
         int before = failures;
         tests[i].run();
+        failed += failures != before;
         printf("%s %s\n", failures == before ? "ok  " : "FAIL", tests[i].name);
         fflush(stdout);
     }
-    return failures != 0;
+    printf("%zu passed, %zu failed\n", count - failed, failed);
+    return failed != 0;
 }

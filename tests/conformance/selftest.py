@@ -87,5 +87,13 @@ class TestJudge(unittest.TestCase):
             self.judged("m: t")
 
 
+def main():
+    """Runs all tests; the closing line is the one that `cargo xtask test` adds up."""
+    result = unittest.main(exit=False).result
+    bad = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - bad} passed, {bad} failed")
+    return min(bad, 1)
+
+
 if __name__ == "__main__":
-    unittest.main()
+    sys.exit(main())

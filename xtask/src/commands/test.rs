@@ -16,7 +16,8 @@ const MODULES: &str = "tests/conformance/modules.txt";
 
 /// Format check, lints, all tests; closes with the line `N passed, N failed`.
 ///
-/// All tests are those of cargo, the programs of tests/programs among them, and CPython's own.
+/// All tests are those of cargo, the programs of tests/programs among them, those of guest/tests inside
+/// vtwasm, CPython's own, and those of the scoreboard that runs these.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +25,8 @@ Examples:
   cargo xtask test sleeping_fiber
   cargo xtask test test_threading")]
 pub struct Test {
-    /// Only tests whose names contain this, or this module of CPython's tests
+    /// Only tests whose names contain this (of guest/tests, the file's name), or this module of
+    /// CPython's tests
     filter: Option<String>,
 }
 
@@ -38,7 +40,7 @@ impl Test {
         if self.filter.is_none() {
             check_format()?;
         }
-        let built = built(&Options::default())?;
+        let mut built = built(&Options::default())?;
         if self.filter.is_none() {
             check_lints(&built)?;
         }
@@ -46,6 +48,9 @@ impl Test {
         let mut fine = true;
         if !self.is_module(&built)? {
             for mut command in self.cargo_tests(&built) {
+                fine &= run_tests(&mut command, &mut tally)?;
+            }
+            for mut command in self.scripts(&mut built)? {
                 fine &= run_tests(&mut command, &mut tally)?;
             }
         }
@@ -89,6 +94,33 @@ impl Test {
                 .args(&self.filter);
             command
         })
+    }
+
+    /// The tests that count themselves: the POSIX layer's, of deep recursion, and the scoreboard's own.
+    fn scripts(&self, built: &mut Built) -> Result<Vec<Command>> {
+        let wanted = |name: &str| self.filter.as_ref().is_none_or(|filter| name.contains(filter));
+        let mut commands = Vec::new();
+        if wanted("posix") {
+            let mut posix = Command::new(&built.program);
+            // In Python's place; it takes no arguments.
+            posix.env("VTWASM_PYTHON", built.session.recipe.posix()?);
+            posix.args(["run", "-c", ""]);
+            commands.push(posix);
+        }
+        let workspace = &built.session.workspace;
+        if wanted("recursion_paths") {
+            let mut recursion = Command::new(&built.program);
+            recursion
+                .arg("run")
+                .arg(workspace.path("guest/tests/recursion_paths.py"));
+            commands.push(recursion);
+        }
+        if wanted("selftest") {
+            let mut selftest = Command::new("python3");
+            selftest.arg(workspace.path("tests/conformance/selftest.py"));
+            commands.push(selftest);
+        }
+        Ok(commands)
     }
 
     /// CPython's own tests, inside vtwasm.
@@ -150,8 +182,8 @@ struct Tally {
 }
 
 impl Tally {
-    /// Takes in cargo's `test result: ok. 3 passed; 0 failed; …` or the scoreboard's `3 passed, 0
-    /// failed, 1 skipped`.
+    /// Takes in cargo's `test result: ok. 3 passed; 0 failed; …` or the others' `3 passed, 0 failed`
+    /// with whatever follows.
     fn add(&mut self, line: &str) {
         let counts = line.trim();
         let plain = counts.starts_with(|first: char| first.is_ascii_digit())

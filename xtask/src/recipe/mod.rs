@@ -18,6 +18,7 @@
 //! - `configured`, `objects`: CPython's own build, stopped before it links
 //! - `stdlib`: the zip that Python imports from
 //! - `python`: guest/ linked to it all, as a core module and as a component
+//! - `posix`: guest/ linked to its test alone (only for tests)
 
 mod component;
 mod configured;
@@ -27,6 +28,7 @@ mod native;
 mod objects;
 mod patched;
 mod plan;
+mod posix;
 mod python;
 mod source;
 mod stdlib;
@@ -117,16 +119,24 @@ impl Recipe {
 
     /// The native Python for benchmarks: the program's path.
     pub fn native(&mut self) -> Result<PathBuf> {
-        let program = native::program(&self.entry(Stage::Native));
-        if self.found(Stage::Native) {
-            return Ok(program);
+        Ok(native::program(&self.beside(Stage::Native)?))
+    }
+
+    /// The test of the POSIX layer, an artifact without Python: its directory.
+    pub fn posix(&mut self) -> Result<PathBuf> {
+        self.beside(Stage::Posix)
+    }
+
+    /// The entry of a stage that is no part of the artifact.
+    fn beside(&mut self, target: Stage) -> Result<PathBuf> {
+        if !self.found(target) {
+            let lock = BuildLock::take(&self.cache, &self.progress)?;
+            self.download(target)?;
+            for stage in self.plan.stages_for(target) {
+                self.ensure(&lock, stage)?;
+            }
         }
-        let lock = BuildLock::take(&self.cache, &self.progress)?;
-        self.download(Stage::Native)?;
-        for stage in [Stage::Tools, Stage::Source, Stage::Native] {
-            self.ensure(&lock, stage)?;
-        }
-        Ok(program)
+        Ok(self.entry(target))
     }
 
     /// The `Lib` directory of the source that the artifact was built from; it holds CPython's tests.
@@ -198,6 +208,7 @@ impl Recipe {
                 Stage::Stdlib => stdlib::build(self, directory),
                 Stage::Python => python::build(self, directory),
                 Stage::Native => native::build(self, directory),
+                Stage::Posix => posix::build(self, directory),
             })
     }
 

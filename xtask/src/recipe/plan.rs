@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{
-    Options, configured, helper, libraries, native, objects, patched, python, source, stdlib, toolchain,
-    tools,
+    Options, configured, helper, libraries, native, objects, patched, posix, python, source, stdlib,
+    toolchain, tools,
 };
 use crate::cache::{Key, KeyBuilder};
 use crate::packages::Packages;
@@ -25,10 +25,11 @@ pub enum Stage {
     Stdlib,
     Python,
     Native,
+    Posix,
 }
 
 impl Stage {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Tools,
         Self::Toolchain,
         Self::Libraries,
@@ -40,6 +41,7 @@ impl Stage {
         Self::Stdlib,
         Self::Python,
         Self::Native,
+        Self::Posix,
     ];
 
     /// Its name in the cache and on the terminal.
@@ -56,6 +58,7 @@ impl Stage {
             Self::Stdlib => "stdlib",
             Self::Python => "python",
             Self::Native => "native",
+            Self::Posix => "posix",
         }
     }
 }
@@ -104,6 +107,7 @@ impl Plan {
                 Stage::Stdlib => stdlib::key(&inputs)?,
                 Stage::Python => python::key(&inputs)?,
                 Stage::Native => native::key(&inputs),
+                Stage::Posix => posix::key(&inputs)?,
             };
             plan.0.insert(stage, key);
         }
@@ -116,13 +120,10 @@ impl Plan {
 
     /// The stages that may have to run for `target`.
     pub fn stages_for(&self, target: Stage) -> impl Iterator<Item = Stage> + use<> {
-        let native = target == Stage::Native;
-        Stage::ALL.into_iter().filter(move |&stage| {
-            if native {
-                matches!(stage, Stage::Tools | Stage::Source | Stage::Native)
-            } else {
-                stage != Stage::Native
-            }
+        Stage::ALL.into_iter().filter(move |stage| match target {
+            Stage::Native => matches!(stage, Stage::Tools | Stage::Source | Stage::Native),
+            Stage::Posix => matches!(stage, Stage::Tools | Stage::Toolchain | Stage::Posix),
+            _ => !matches!(stage, Stage::Native | Stage::Posix),
         })
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::plan::{Inputs, Stage};
 use super::{Recipe, component, objects, patched, relative, source, toolchain};
-use crate::cache::{Key, Manifest};
+use crate::cache::{Key, KeyBuilder, Manifest};
 use crate::process::{Runner, output};
 use crate::workspace::Workspace;
 
@@ -31,7 +31,7 @@ const CFLAGS: &[&str] = &[
 const LDFLAGS: &[&str] = &["-mexec-model=reactor"];
 
 pub fn key(inputs: &Inputs) -> Result<Key> {
-    let mut key = inputs
+    let key = inputs
         .key(
             Stage::Python,
             include_str!("python.rs"),
@@ -40,11 +40,15 @@ pub fn key(inputs: &Inputs) -> Result<Key> {
         .text("wrap", include_str!("component.rs"))
         .text("names", [u8::from(inputs.options.debug_names)])
         .tree(&inputs.workspace.wit(), |_| true)?;
-    let guest = inputs.workspace.guest();
-    for file in guest_files(&guest, &["c", "h", "s"])? {
+    Ok(add_guest(key, &inputs.workspace.guest())?.finish())
+}
+
+/// The C of guest/ and how it is linked, for a key.
+pub fn add_guest(mut key: KeyBuilder, guest: &Path) -> Result<KeyBuilder> {
+    for file in guest_files(guest, &["c", "h", "s"])? {
         key = key.file(&file)?;
     }
-    Ok(key.file(&guest.join("ldflags"))?.finish())
+    key.file(&guest.join("ldflags"))
 }
 
 /// The files directly in guest/ with one of these extensions, in name order.
@@ -67,14 +71,10 @@ fn guest_files(guest: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
 
 pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     let runner = recipe.runner("python")?;
-    let work = directory.join("work");
-    fs::create_dir_all(&work)?;
-    let objects = compile(recipe, &runner, &work)?;
-    let core = directory.join(CORE);
-    link(recipe, &runner, &objects, &core)?;
-    fs::remove_dir_all(&work)?;
-    let wrapped = component::wrap(fs::read(&core)?, &recipe.workspace.wit())?;
-    fs::write(directory.join(COMPONENT), wrapped)?;
+    let sources = guest_sources(&recipe.workspace.guest())?;
+    let headers = objects::include_directories(recipe);
+    let libraries = objects::link_arguments(recipe)?;
+    make_module(recipe, &runner, directory, &sources, &headers, &libraries)?;
     let tree = source::tree(&recipe.entry(Stage::Patched));
     let zip = source::zip_name(&tree)?;
     fs::copy(recipe.entry(Stage::Stdlib).join(&zip), directory.join(&zip))?;
@@ -85,17 +85,39 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn compile(recipe: &Recipe, runner: &Runner, work: &Path) -> Result<Vec<PathBuf>> {
+/// The files of guest/ to compile.
+pub fn guest_sources(guest: &Path) -> Result<Vec<PathBuf>> {
+    guest_files(guest, &["c", "s"])
+}
+
+/// Compiles and links `sources`, as a core module and as a component.
+pub fn make_module(
+    recipe: &Recipe,
+    runner: &Runner,
+    directory: &Path,
+    sources: &[PathBuf],
+    headers: &[PathBuf],
+    libraries: &[String],
+) -> Result<()> {
+    let work = directory.join("work");
+    fs::create_dir_all(&work)?;
     let guest = recipe.workspace.guest();
-    let sources = guest_files(&guest, &["c", "s"])?;
     let mut includes = vec![guest.clone(), guest.join("include")];
-    includes.extend(objects::include_directories(recipe));
+    includes.extend_from_slice(headers);
+    let objects = compile(runner, sources, &includes, &work)?;
+    let core = directory.join(CORE);
+    link(recipe, runner, &objects, libraries, &core)?;
+    fs::remove_dir_all(&work)?;
+    let wrapped = component::wrap(fs::read(&core)?, &recipe.workspace.wit())?;
+    Ok(fs::write(directory.join(COMPONENT), wrapped)?)
+}
+
+fn compile(runner: &Runner, sources: &[PathBuf], includes: &[PathBuf], work: &Path) -> Result<Vec<PathBuf>> {
     let half = sources.len().div_ceil(2).max(1);
     std::thread::scope(|scope| {
         let halves: Vec<_> = sources
             .chunks(half)
             .map(|half| {
-                let includes = &includes;
                 scope.spawn(move || {
                     half.iter()
                         .map(|source| compile_one(runner, source, includes, work))
@@ -130,7 +152,13 @@ fn compile_one(runner: &Runner, source: &Path, includes: &[PathBuf], work: &Path
     Ok(object)
 }
 
-fn link(recipe: &Recipe, runner: &Runner, objects: &[PathBuf], core: &Path) -> Result<()> {
+fn link(
+    recipe: &Recipe,
+    runner: &Runner,
+    objects: &[PathBuf],
+    libraries: &[String],
+    core: &Path,
+) -> Result<()> {
     let directory = core.parent().expect("a path in the entry");
     let mut clang = runner.command(toolchain::CLANG, directory);
     clang
@@ -138,7 +166,7 @@ fn link(recipe: &Recipe, runner: &Runner, objects: &[PathBuf], core: &Path) -> R
         .arg("-o")
         .arg(core)
         .args(objects)
-        .args(objects::link_arguments(recipe)?)
+        .args(libraries)
         .args(guest_ldflags(&recipe.workspace)?);
     runner.run(&mut clang)?;
     if recipe.options.debug_names {

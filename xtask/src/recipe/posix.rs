@@ -1,0 +1,39 @@
+//! The test of the POSIX layer: guest/tests/posix.c linked to guest/ without CPython, in the form of
+//! an artifact, so that `vtwasm` runs it. Only built for `cargo xtask test`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::plan::{Inputs, Stage};
+use super::{Recipe, python};
+use crate::cache::Key;
+
+/// What of guest/ only CPython needs.
+const FOR_CPYTHON: &[&str] = &["main.c", "python.c", "recursion.s", "sqlite.c"];
+const TEST: &str = "tests/posix.c";
+/// Where an artifact has its standard library.
+const LIBRARY: &str = "python313.zip";
+
+pub fn key(inputs: &Inputs) -> Result<Key> {
+    let guest = inputs.workspace.guest();
+    let key = inputs
+        .key(Stage::Posix, include_str!("posix.rs"), &[Stage::Toolchain])
+        .text("link", include_str!("python.rs"))
+        .text("wrap", include_str!("component.rs"))
+        .tree(&inputs.workspace.wit(), |_| true)?
+        .tree(&guest.join("include"), |_| true)?
+        .file(&guest.join(TEST))?;
+    Ok(python::add_guest(key, &guest)?.finish())
+}
+
+pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
+    let runner = recipe.runner("posix")?;
+    let guest = recipe.workspace.guest();
+    let mut sources = python::guest_sources(&guest)?;
+    sources.retain(|source| !FOR_CPYTHON.iter().any(|name| source.ends_with(name)));
+    sources.push(guest.join(TEST));
+    python::make_module(recipe, &runner, directory, &sources, &[], &[])?;
+    Ok(fs::write(directory.join(LIBRARY), "")?)
+}
