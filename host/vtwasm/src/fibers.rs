@@ -141,8 +141,14 @@ impl Fibers {
         core.dispatch(now);
     }
 
-    pub(crate) fn running(&self) -> Option<FiberId> {
-        self.core().scheduler.running()
+    /// The running fiber subscribes to something outside: [`Scheduler::subscribe`].
+    pub(crate) fn subscribe(&self) -> Option<(FiberId, u32)> {
+        self.core().scheduler.subscribe()
+    }
+
+    /// Wakes a fiber for something outside that the run itself has noticed.
+    pub(crate) fn notify(&self, fiber: FiberId) {
+        self.core().scheduler.notify(fiber);
     }
 
     // ---- what the driver does ----
@@ -235,7 +241,7 @@ impl Fibers {
 
     /// Wakes a fiber for something that happened outside.
     pub(crate) fn wake_from_outside(&self, fiber: FiberId) {
-        self.core().scheduler.notify(fiber);
+        self.notify(fiber);
         self.driver.wake();
     }
 

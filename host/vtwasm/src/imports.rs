@@ -243,7 +243,7 @@ fn add_stdio(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "subscribe",
         |mut store: StoreContextMut<'_, State>, (fd, interest): (u32, Interest)| {
             let state = store.data_mut();
-            let Some(fiber) = state.fibers.running() else {
+            let Some((fiber, _)) = state.fibers.subscribe() else {
                 return Ok((true,));
             };
             let ready = match (fd, interest) {

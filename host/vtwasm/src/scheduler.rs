@@ -74,7 +74,7 @@ enum State {
     Ready(Wake),
     Running,
     /// In `timers` iff there is a deadline.
-    Blocked(Reason, Option<u64>),
+    Blocked(Option<u64>),
 }
 
 #[derive(Debug)]
@@ -82,7 +82,9 @@ struct Fiber {
     state: State,
     /// Counts the blocks of this slot, so that a timer of an earlier one is known as stale.
     generation: u32,
-    /// Something that it subscribed to happened before it parked for it.
+    /// It asked to be told of something outside, until its next block is over.
+    subscribed: bool,
+    /// That happened before it blocked.
     notified: bool,
 }
 
@@ -105,7 +107,8 @@ pub struct Scheduler {
     woken_turn: u64,
     interval: u64,
     live: usize,
-    waiting_for_io: usize,
+    /// Blocked fibers that are subscribed.
+    waiting_outside: usize,
     interrupt: bool,
     switches: u64,
 }
@@ -117,6 +120,7 @@ impl Scheduler {
             fibers: vec![Fiber {
                 state: State::Running,
                 generation: 0,
+                subscribed: false,
                 notified: false,
             }],
             free: Vec::new(),
@@ -130,7 +134,7 @@ impl Scheduler {
             woken_turn: 0,
             interval: 5_000_000,
             live: 1,
-            waiting_for_io: 0,
+            waiting_outside: 0,
             interrupt: false,
             switches: 0,
         }
@@ -166,6 +170,7 @@ impl Scheduler {
             self.fibers.push(Fiber {
                 state: State::Free,
                 generation: 0,
+                subscribed: false,
                 notified: false,
             });
             FiberId(u32::try_from(self.fibers.len()).expect("fewer fibers than addresses"))
@@ -182,6 +187,8 @@ impl Scheduler {
             return;
         };
         let slot = &mut self.fibers[fiber.index()];
+        // What was subscribed to before a wait of another kind is of no interest any more.
+        let subscribed = std::mem::take(&mut slot.subscribed) && reason == Reason::Io;
         let notified = std::mem::take(&mut slot.notified);
         if matches!(reason, Reason::Yield | Reason::Preempt) {
             slot.state = State::Ready(Wake::Ready);
@@ -189,15 +196,16 @@ impl Scheduler {
             return;
         }
         slot.generation = slot.generation.wrapping_add(1);
-        slot.state = State::Blocked(reason, deadline);
-        self.waiting_for_io += usize::from(reason == Reason::Io);
+        slot.state = State::Blocked(deadline);
+        slot.subscribed = subscribed;
+        self.waiting_outside += usize::from(subscribed);
         if let Some(deadline) = deadline {
             self.timers.push(Reverse((deadline, fiber, slot.generation)));
             self.drop_stale_timers();
         }
         if fiber == FiberId::MAIN && self.interrupt {
             self.wake(fiber, Wake::Interrupted);
-        } else if notified && reason == Reason::Io {
+        } else if subscribed && notified {
             self.wake(fiber, Wake::Ready);
         }
     }
@@ -205,7 +213,9 @@ impl Scheduler {
     /// The running fiber is over; its slot may serve another one.
     pub fn finish(&mut self) {
         if let Some(fiber) = self.running.take() {
-            self.fibers[fiber.index()].state = State::Free;
+            let slot = &mut self.fibers[fiber.index()];
+            slot.state = State::Free;
+            slot.subscribed = false;
             self.free.push(fiber);
             self.live -= 1;
         }
@@ -216,20 +226,32 @@ impl Scheduler {
         let Some(slot) = self.fibers.get_mut((fiber.0 as usize).wrapping_sub(1)) else {
             return;
         };
-        if let State::Blocked(reason, _) = slot.state {
-            self.waiting_for_io -= usize::from(reason == Reason::Io);
+        if let State::Blocked(_) = slot.state {
+            self.waiting_outside -= usize::from(std::mem::take(&mut slot.subscribed));
             slot.state = State::Ready(wake);
             self.woken.push_back(fiber);
         }
     }
 
-    /// Something happened outside that the fiber subscribed to: it wakes, or its next park for input
-    /// or output returns at once, since the world outside does not wait until it has parked.
+    /// The running fiber asks to be told of something outside until its next block is over, which is
+    /// for input or output. Gives the fiber and the number of its blocks so far, which tells this
+    /// subscription from those of earlier blocks.
+    pub fn subscribe(&mut self) -> Option<(FiberId, u32)> {
+        let fiber = self.running?;
+        let slot = &mut self.fibers[fiber.index()];
+        slot.subscribed = true;
+        Some((fiber, slot.generation))
+    }
+
+    /// Something happened outside that the fiber subscribed to: it wakes, or its next block is over at
+    /// once, since the world outside does not wait until it has parked. A fiber that has gone on since
+    /// is left alone.
     pub fn notify(&mut self, fiber: FiberId) {
-        if Some(fiber) == self.running {
-            self.fibers[fiber.index()].notified = true;
+        let slot = self.fibers.get_mut((fiber.0 as usize).wrapping_sub(1));
+        if let Some(slot) = slot.filter(|slot| slot.subscribed) {
+            slot.notified = true;
+            self.wake(fiber, Wake::Ready);
         }
-        self.wake(fiber, Wake::Ready);
     }
 
     /// The main fiber gets an interrupt at its next park, or now if it waits.
@@ -304,7 +326,7 @@ impl Scheduler {
         self.running.is_none()
             && self.woken.is_empty()
             && self.yielded.is_empty()
-            && self.waiting_for_io == 0
+            && self.waiting_outside == 0
             && !self
                 .timers
                 .iter()
@@ -335,7 +357,7 @@ impl Scheduler {
 
     fn is_current(&self, fiber: FiberId, generation: u32) -> bool {
         let slot = &self.fibers[fiber.index()];
-        slot.generation == generation && matches!(slot.state, State::Blocked(_, Some(_)))
+        slot.generation == generation && matches!(slot.state, State::Blocked(Some(_)))
     }
 
     /// Timed waits that end early leave their timers behind; half of the heap may be such.
@@ -458,18 +480,42 @@ mod tests {
     #[test]
     fn news_from_outside_between_subscribing_and_parking_is_not_lost() {
         let mut s = Scheduler::new(10);
+        s.subscribe();
         s.notify(FiberId::MAIN);
         s.block(0, Reason::Io, None);
         assert_eq!(resumed(&mut s, 0), Some((1, Wake::Ready)));
+        s.subscribe();
         s.notify(FiberId::MAIN);
         s.block(0, Reason::Mutex, None);
         assert_eq!(s.pick(0), None);
     }
 
     #[test]
+    fn stale_news_from_outside_wake_nobody() {
+        let mut s = Scheduler::new(10);
+        s.subscribe();
+        s.block(0, Reason::Io, Some(MS));
+        s.expire(MS);
+        assert_eq!(resumed(&mut s, MS), Some((1, Wake::TimedOut)));
+        s.notify(FiberId::MAIN);
+        s.block(MS, Reason::Io, None);
+        s.notify(FiberId::MAIN);
+        assert_eq!(s.pick(MS), None);
+        assert!(s.is_deadlocked());
+    }
+
+    #[test]
     fn waiting_for_the_world_outside_is_no_deadlock() {
         let mut s = Scheduler::new(10);
+        s.subscribe();
         s.block(0, Reason::Io, None);
         assert!(!s.is_deadlocked());
+    }
+
+    #[test]
+    fn waiting_for_a_pipe_inside_is_a_deadlock() {
+        let mut s = Scheduler::new(10);
+        s.block(0, Reason::Io, None);
+        assert!(s.is_deadlocked());
     }
 }
