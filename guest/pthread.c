@@ -22,16 +22,7 @@ static unsigned live_threads = 1;
 
 /* --- the two entry points --- */
 
-/* Called by vt_catch_exit, so that pthread_exit finds the way back from any depth. */
-void vt_thread_body(vt_thread *thread)
-{
-    if (thread == &main_thread)
-        thread->value = (void *)(intptr_t)__main_void();
-    else
-        thread->value = thread->start(thread->value);
-}
-
-/* Runs on what the entry points leave of the thread's stack. */
+/* Runs on a stack that holds nothing of the thread's any more. */
 __attribute__((noinline)) static void thread_over(vt_thread *thread)
 {
     vt_keys_destroy(thread);
@@ -50,7 +41,7 @@ __attribute__((export_name("[async-lift-stackful]run-thread"))) void vt_run_thre
 {
     vt_set_stack_pointer(thread->stack.top);
     vt_fiber_start(thread);
-    vt_catch_exit(thread);
+    thread->value = thread->start(thread->value);
     vt_set_stack_pointer(thread->stack.top);
     thread_over(thread);
     vt_finish();
@@ -62,15 +53,9 @@ __attribute__((export_name("[async-lift-stackful]run"))) void vt_run(void)
     vt_stack_adopt_main(&main_thread);
     vt_set_stack_pointer(main_thread.stack.top);
     vt_fiber_start(&main_thread);
-    if (vt_catch_exit(&main_thread)) {
-        vt_set_stack_pointer(main_thread.stack.top);
-        thread_over(&main_thread);
-        for (;;)
-            if (vt_park(VT_EXIT, 0, VT_FOREVER) == VT_INTERRUPTED)
-                vt_interrupt();
-    }
+    int code = __main_void();
     __wasm_call_dtors();
-    return_from_run((int)(intptr_t)main_thread.value);
+    return_from_run(code);
 }
 
 /* --- life and death --- */
@@ -95,10 +80,17 @@ int pthread_create(pthread_t *restrict out, const pthread_attr_t *restrict posix
     return 0;
 }
 
+/* There is no way back to the fiber's root from here, so the fiber stays, with its native stack, until
+ * the run ends; all else is given back. CPython comes here only at the interpreter's end. */
 _Noreturn void pthread_exit(void *value)
 {
-    vt_self->value = value;
-    vt_throw_exit();
+    vt_thread *self = vt_self;
+    self->value = value;
+    vt_set_stack_pointer(self->stack.top);
+    thread_over(self);
+    for (;;)
+        if (vt_park(VT_EXIT, 0, VT_FOREVER) == VT_INTERRUPTED)
+            vt_interrupt();
 }
 
 static int join(vt_thread *thread, void **value, int64_t deadline)

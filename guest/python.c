@@ -29,12 +29,14 @@ static struct {
     uint32_t breaker_offset;
     uint32_t breaker_bit;
     uint32_t interval_us;
-    uint32_t reserved[3];
+    uint32_t native_stack;
+    uint32_t reserved[2];
 } control = {
-    .version = 1,
+    .version = 2,
     .breaker_offset = offsetof(PyThreadState, eval_breaker),
     .breaker_bit = _PY_GIL_DROP_REQUEST_BIT,
     .interval_us = 5000,
+    .native_stack = VTWASM_NATIVE_STACK,
 };
 
 __attribute__((import_module("vtwasm:host/fibers@0.1.0"), import_name("control"))) void

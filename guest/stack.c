@@ -214,7 +214,7 @@ size_t vt_stack_room(uintptr_t sp)
     return in_base(vt_self, sp) ? sp - vt_self->stack.bottom : sp - vt_self->extension->bottom;
 }
 
-/* --- what unwind.s asks: where to go on --- */
+/* --- what stack.s asks: where to go on --- */
 
 /* vtwasm_stack_grow: 0 if there is no room left. */
 uintptr_t vt_stack_move(uintptr_t sp)

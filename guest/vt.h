@@ -5,11 +5,10 @@
  *
  * Layout, in the order in which a thread meets it:
  *   pthread.c  threads: create, run, exit, join      attr.c   their attributes
- *   stack.c    shadow stacks: pool, growth, guard    key.c    thread-specific data
+ *   stack.c stack.s  shadow stacks: pool, growth     key.c    thread-specific data
  *   fiber.c    the imports; park and the wait queue
  *   mutex.c cond.c sem.c rwlock.c                    what threads wait for
  *   time.c poll.c stdio.c paths.c memory.c           what libc would ask WASI for by itself
- *   unwind.s   the two things that C cannot say
  *   python.c recursion.s sqlite.c main.c              what knows CPython
  */
 #ifndef VT_H
@@ -119,9 +118,6 @@ size_t vt_stack_room(uintptr_t sp);
 /* key.c */
 void vt_keys_destroy(vt_thread *thread);
 
-/* unwind.s: calls vt_thread_body(thread); true if vt_throw_exit ended it. */
-bool vt_catch_exit(vt_thread *thread);
-_Noreturn void vt_throw_exit(void);
 /* wasi-libc declares it only where it has it. */
 _Noreturn void pthread_exit(void *value);
 

@@ -30,14 +30,14 @@ void vtwasm_give_way(void);
 
 /* --- The native stack -------------------------------------------------------------------------
  *
- * What a fiber's native stack has for wasm: STACK_SIZE less HOST_RESERVE in
- * host/vtwasm/src/engine.rs. wasm code cannot see how much is left, so depth is counted, and these
+ * What a fiber's native stack has for wasm: the host's WASM_STACK (host/vtwasm/src/engine.rs), which
+ * refuses a guest that counts on more (python.c tells it). wasm code cannot see how much is left, so depth is counted, and these
  * are measured (guest/tests/recursion_paths.py): the most that a path of CPython takes for
  *  - one unit of c_recursion_remaining: 723 bytes (a codec's error handler that encodes); most
  *    take 250 to 600;
  *  - one level of the parser: 161;
  *  - one level of marshal: 321.
- * Both STACK_SIZE and this may be raised together. */
+ * Raise the host's stacks with it. */
 #define VTWASM_NATIVE_STACK ((4 << 20) - (128 << 10))
 #define VTWASM_PARSER_LEVELS 4000
 #define VTWASM_PARSER_LEVELS_PER_UNIT 4
@@ -73,7 +73,7 @@ static inline int vtwasm_stack_is_low(void)
 
 /* Moves the caller, and all that it calls from now on, to a segment with room, if there is one. Its
  * callers go on where they were: each restores the stack pointer from its own frame. Returns
- * nonzero if there was no room. Written in assembler (guest/unwind.s), since it must not have a
+ * nonzero if there was no room. Written in assembler (guest/stack.s), since it must not have a
  * frame of its own. */
 int vtwasm_stack_grow(void);
 

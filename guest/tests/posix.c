@@ -256,6 +256,33 @@ static void keys_are_destroyed_with_their_thread(void)
         CHECK(pthread_key_delete(key) == 0);
 }
 
+static pthread_key_t key_of_leaver;
+static void *leave(void *argument)
+{
+    pthread_setspecific(key_of_leaver, argument);
+    pthread_exit(argument);
+}
+
+static void a_thread_that_exits_leaves_its_stack_and_no_values(void)
+{
+    destroyed = 0;
+    CHECK(pthread_key_create(&key_of_leaver, count_destruction) == 0);
+    pthread_t first = start(leave, (void *)1);
+    void *value;
+    CHECK(pthread_join(first, &value) == 0 && value == (void *)1);
+    pthread_attr_t attr;
+    CHECK(pthread_attr_init(&attr) == 0);
+    CHECK(pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0);
+    for (int i = 0; i < 1000; i++) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, &attr, leave, (void *)1) == 0 && thread == first);
+        sched_yield();
+    }
+    CHECK(destroyed == 1001);
+    CHECK(pthread_join(start(identity, (void *)7), &value) == 0 && value == (void *)7);
+    CHECK(pthread_key_delete(key_of_leaver) == 0);
+}
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int initialised;
 static void initialise(void)
@@ -532,6 +559,7 @@ int main(void)
         TEST(errno_and_thread_locals_belong_to_their_thread),
         TEST(names_are_kept),
         TEST(keys_are_destroyed_with_their_thread),
+        TEST(a_thread_that_exits_leaves_its_stack_and_no_values),
         TEST(once_waits_for_the_first),
         TEST(a_normal_mutex_excludes),
         TEST(nobody_starves_at_a_mutex),

@@ -17,7 +17,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const WORDS: usize = 8;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The guest was made for another host.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misfit(String);
 
 /// The guest's control block.
 #[derive(Clone, Copy)]
@@ -30,22 +35,31 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Takes over the block that is `bytes` at guest address `address`.
-    pub(crate) fn new(address: u32, bytes: &[u8]) -> Result<Control, String> {
+    /// Takes over the block that is `bytes` at guest address `address`, of a guest on fibers whose
+    /// stacks have `stack` bytes for it.
+    pub(crate) fn new(address: u32, bytes: &[u8], stack: usize) -> Result<Control, Misfit> {
+        let misfit = |text: &str| Misfit(text.to_owned());
         if bytes.len() != WORDS * 4 || !address.is_multiple_of(4) {
-            return Err("the guest's control block is malformed".into());
+            return Err(misfit("its control block is malformed"));
         }
         let word = |i: usize| u32::from_le_bytes(bytes[4 * i..4 * i + 4].try_into().expect("4 bytes"));
         if word(0) != VERSION {
-            return Err(format!(
-                "the guest's control block has version {}, this host knows {VERSION}",
+            return Err(Misfit(format!(
+                "its control block has version {}, this host knows {VERSION}",
                 word(0)
-            ));
+            )));
+        }
+        if word(5) as usize > stack {
+            return Err(Misfit(format!(
+                "its limits of recursion count on fiber stacks of {} KiB, this host gives {} KiB",
+                word(5) / 1024,
+                stack / 1024
+            )));
         }
         Ok(Control {
             base: (bytes.as_ptr() as usize)
                 .checked_sub(address as usize)
-                .ok_or("the guest's control block is not where it says")?,
+                .ok_or_else(|| misfit("its control block is not where it says"))?,
             address,
             tstate: word(1),
             breaker_offset: word(2),
@@ -91,6 +105,8 @@ impl Control {
 mod tests {
     use super::*;
 
+    const STACK: usize = 1 << 20;
+
     /// A memory of 1,024 words whose control block starts at byte 64.
     fn memory(words: [u32; WORDS]) -> Vec<u32> {
         let mut memory = vec![0; 1024];
@@ -98,15 +114,19 @@ mod tests {
         memory
     }
 
-    fn control(memory: &[u32]) -> Result<Control, String> {
+    fn control(memory: &[u32]) -> Result<Control, Misfit> {
         let start = memory.as_ptr().cast::<u8>();
         // SAFETY: 32 bytes from byte 64 of a live vector of 4,096 bytes.
-        Control::new(64, unsafe { std::slice::from_raw_parts(start.add(64), 32) })
+        Control::new(
+            64,
+            unsafe { std::slice::from_raw_parts(start.add(64), 32) },
+            STACK,
+        )
     }
 
     #[test]
     fn the_bit_is_set_in_the_current_thread_state() {
-        let mut memory = memory([1, 400, 12, 1, 5000, 0, 0, 0]);
+        let mut memory = memory([2, 400, 12, 1, 5000, 0, 0, 0]);
         memory[100] = 800;
         let control = control(&memory).unwrap();
         control.ask_to_give_way(4096);
@@ -124,7 +144,7 @@ mod tests {
             (400, 4090),
             (400, 4093),
         ] {
-            let mut memory = memory([1, tstate, 12, 1, 5000, 0, 0, 0]);
+            let mut memory = memory([2, tstate, 12, 1, 5000, 0, 0, 0]);
             memory[100] = state;
             let before = memory.clone();
             control(&memory).unwrap().ask_to_give_way(4096);
@@ -134,6 +154,17 @@ mod tests {
 
     #[test]
     fn a_block_of_another_version_is_refused() {
-        assert!(control(&memory([2, 0, 0, 0, 0, 0, 0, 0])).is_err());
+        assert!(control(&memory([1, 0, 0, 0, 0, 0, 0, 0])).is_err());
+    }
+
+    #[test]
+    fn a_guest_that_counts_on_larger_stacks_is_refused() {
+        let wants = |bytes| control(&memory([2, 0, 0, 0, 0, bytes, 0, 0])).map(drop);
+        assert!(wants(1 << 20).is_ok());
+        let error = wants((1 << 20) + 1024).unwrap_err().to_string();
+        assert!(
+            error.contains("1025 KiB") && error.contains("1024 KiB"),
+            "{error}"
+        );
     }
 }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use wasmtime::Config;
 use wasmtime::component::Linker;
 
-/// Bytes of a fiber's stack: room for 5,000 levels of CPython's C recursion (`VTWASM_NATIVE_STACK` of
-/// the guest must be this less the reserve). Only what is touched takes memory, and a page of the page
+/// Bytes of a fiber's stack: room for 5,000 levels of CPython's C recursion. Only what is touched takes memory, and a page of the page
 /// table per thread, as with any size from 2 MiB on.
 pub(crate) const STACK_SIZE: usize = 4 << 20;
 /// What host functions may use of it when wasm has used the rest.
 const HOST_RESERVE: usize = 128 << 10;
+/// What wasm may use of it: at least `VTWASM_NATIVE_STACK` of the guest, which `control.rs` checks.
+pub(crate) const WASM_STACK: usize = STACK_SIZE - HOST_RESERVE;
 
 /// Compiles and runs sandboxes. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -93,10 +94,9 @@ fn config(arena: &Arc<Arena>) -> Config {
     config
         .wasm_component_model_async(true)
         .wasm_component_model_async_stackful(true)
-        .wasm_exceptions(true)
         .epoch_interruption(true)
         .async_stack_size(STACK_SIZE)
-        .max_wasm_stack(STACK_SIZE - HOST_RESERVE)
+        .max_wasm_stack(WASM_STACK)
         .with_host_stack(Arc::new(Stacks(arena.clone())))
         // The address of the control block is taken once (`control.rs`).
         .memory_may_move(false)

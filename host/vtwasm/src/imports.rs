@@ -1,6 +1,7 @@
 //! The host functions of `wit/world.wit`. All but `park` return at once.
 
 use crate::control::Control;
+use crate::engine::WASM_STACK;
 use crate::fibers::Fibers;
 use crate::limits::Memory;
 use crate::outcome::{Limit, Outcome, Stop};
@@ -150,7 +151,7 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     instance.func_wrap(
         "control",
         |mut store: StoreContextMut<'_, State>, (address, bytes): (u32, WasmList<u8>)| {
-            let control = Control::new(address, bytes.as_le_slice(&store)).map_err(wasmtime::Error::msg)?;
+            let control = Control::new(address, bytes.as_le_slice(&store), WASM_STACK)?;
             store.data_mut().control = Some(control);
             Ok(())
         },

@@ -32,10 +32,8 @@ impl Default for Limits {
     }
 }
 
-/// Enforces [`Limits::memory`] and knows the linear memory's size.
-///
-/// wasmtime asks the same for the heap of its exception objects, which stays far smaller than CPython's
-/// linear memory is from the start. `control.rs` relies on `size`, so that heap must not be taken for it.
+/// Enforces [`Limits::memory`] and knows the linear memory's size, on which `control.rs` relies: there is
+/// only one.
 #[derive(Debug)]
 pub(crate) struct Memory {
     limit: usize,
@@ -67,19 +65,14 @@ impl Memory {
 }
 
 impl wasmtime::ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > self.limit {
-            self.before = self.size;
-            return Ok(false);
-        }
-        let is_linear_memory = if current == 0 {
-            desired > self.size
-        } else {
-            current == self.size
-        };
+    fn memories(&self) -> usize {
+        1
+    }
+
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         self.before = self.size;
-        if !is_linear_memory {
-            return Ok(true);
+        if desired > self.limit {
+            return Ok(false);
         }
         self.size = desired;
         self.peak = self.peak.max(desired);
@@ -105,21 +98,6 @@ mod tests {
 
     fn grows(memory: &mut Memory, current: usize, desired: usize) -> bool {
         memory.memory_growing(current, desired, None).unwrap()
-    }
-
-    #[test]
-    fn the_size_is_the_linear_memory_s_whatever_else_grows() {
-        let mut memory = Memory::new(64 << 20);
-        for (current, desired) in [
-            (0, MIB / 16),
-            (0, 10 * MIB),
-            (MIB / 16, MIB / 8),
-            (10 * MIB, 12 * MIB),
-        ] {
-            assert!(grows(&mut memory, current, desired));
-        }
-        assert!(grows(&mut memory, 0, MIB / 16));
-        assert_eq!((memory.size(), memory.peak()), (12 * MIB, 12 * MIB));
     }
 
     #[test]

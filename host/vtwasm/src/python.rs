@@ -34,6 +34,7 @@ struct Inner {
     engine: Engine,
     program: Program,
     library: PathBuf,
+    origin: String,
     description: String,
 }
 
@@ -145,19 +146,23 @@ impl Python {
                 engine: engine.clone(),
                 program: program.map_err(|source| artifact.bad(source))?,
                 library: artifact.library.clone(),
-                description: format!(
-                    "{} (key {}), compiled: {}",
-                    artifact.origin,
-                    artifact.key,
-                    path.display()
-                ),
+                description: format!("(key {}), compiled: {}", artifact.key, path.display()),
+                origin: artifact.origin.clone(),
             }),
         })
     }
 
     /// Where this Python comes from and where its compiled form is, for people.
     pub fn describe(&self) -> String {
-        self.inner.description.clone()
+        format!("{} {}", self.inner.origin, self.inner.description)
+    }
+
+    /// The error for an artifact that turns out not to fit when it runs.
+    pub(crate) fn bad(&self, source: wasmtime::Error) -> Error {
+        Error::BadArtifact {
+            origin: self.inner.origin.clone(),
+            source,
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

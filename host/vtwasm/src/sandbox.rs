@@ -1,5 +1,6 @@
 //! A sandbox: one Python program with its permissions, streams and limits, and its run.
 
+use crate::control::Misfit;
 use crate::driver::{self, Deadlines};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -227,11 +228,12 @@ impl Sandbox {
     /// lost with it.
     ///
     /// # Errors
-    /// [`Error::Run`] if the host failed. What the program did is in the [`Report`].
+    /// [`Error::Run`] if the host failed, [`Error::BadArtifact`] if the Python was made for another one.
+    /// What the program did is in the [`Report`].
     pub async fn run(mut self) -> Result<Report> {
         let engine = self.python.engine().clone();
         let result = driver::run(&engine, &mut self.store, self.python.program(), self.deadlines).await;
-        let mut outcome = match outcome(result)? {
+        let mut outcome = match outcome(result, &self.python)? {
             // It has only come to its end to report.
             Outcome::Exited(_) if self.fibers.deadlocked() => Outcome::Deadlocked,
             outcome => outcome,
@@ -306,13 +308,16 @@ async fn drained(
 }
 
 /// Tells an end on purpose from a trap of the guest and from a failure of the host.
-fn outcome(result: wasmtime::Result<u32>) -> Result<Outcome> {
+fn outcome(result: wasmtime::Result<u32>, python: &Python) -> Result<Outcome> {
     let error = match result {
         Ok(code) => return Ok(Outcome::Exited(code)),
         Err(error) => error,
     };
     if let Some(Stop(outcome)) = error.downcast_ref::<Stop>() {
         return Ok(outcome.clone());
+    }
+    if error.is::<Misfit>() {
+        return Err(python.bad(error));
     }
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(_) => Ok(Outcome::Trapped(format!("{error:#}"))),

@@ -140,9 +140,7 @@ fn compile_one(runner: &Runner, source: &Path, includes: &[PathBuf], work: &Path
         .into_owned();
     let object = work.join(format!("{name}.o"));
     let mut clang = runner.command(toolchain::CLANG, work);
-    if name.ends_with(".s") {
-        clang.arg("-mexception-handling");
-    } else {
+    if !name.ends_with(".s") {
         clang.args(CFLAGS);
         for include in includes {
             clang.arg("-I").arg(include);

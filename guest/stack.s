@@ -1,37 +1,10 @@
-# What C cannot say: leaving a thread from any depth, and a function without a frame.
+# What C cannot say: a function without a frame, that leaves its caller on another stack (stack.c).
 
 	.globaltype	__stack_pointer, i32
 
-# pthread_exit throws; nothing else in the module does, and nothing else catches.
-	.tagtype	vt_exit_tag
-	.functype	vt_thread_body (i32) -> ()
 	.functype	vt_stack_move (i32) -> (i32)
 	.functype	vt_stack_extend (i32, i32) -> (i32)
 	.functype	vt_stack_shrink (i32) -> (i32)
-
-# bool vt_catch_exit(vt_thread *thread)
-	.globl	vt_catch_exit
-	.type	vt_catch_exit,@function
-vt_catch_exit:
-	.functype	vt_catch_exit (i32) -> (i32)
-	block
-	try_table	(catch vt_exit_tag 0)
-	local.get	0
-	call	vt_thread_body
-	i32.const	0
-	return
-	end_try_table
-	end_block
-	i32.const	1
-	end_function
-
-# _Noreturn void vt_throw_exit(void)
-	.globl	vt_throw_exit
-	.type	vt_throw_exit,@function
-vt_throw_exit:
-	.functype	vt_throw_exit () -> ()
-	throw	vt_exit_tag
-	end_function
 
 # int vtwasm_stack_grow(void)
 	.globl	vtwasm_stack_grow
@@ -82,7 +55,3 @@ vtwasm_stack_shrink:
 	global.set	__stack_pointer
 	end_if
 	end_function
-
-	.section	.data.vt_exit_tag,"",@
-	.globl	vt_exit_tag
-vt_exit_tag:
