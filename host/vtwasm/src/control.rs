@@ -20,7 +20,7 @@ const WORDS: usize = 8;
 const VERSION: u32 = 2;
 
 /// The guest was made for another host.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Misfit(String);
 

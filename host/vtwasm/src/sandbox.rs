@@ -316,8 +316,9 @@ fn outcome(result: wasmtime::Result<u32>, python: &Python) -> Result<Outcome> {
     if let Some(Stop(outcome)) = error.downcast_ref::<Stop>() {
         return Ok(outcome.clone());
     }
-    if error.is::<Misfit>() {
-        return Err(python.bad(error));
+    if let Some(misfit) = error.downcast_ref::<Misfit>() {
+        // Without wasm's backtrace.
+        return Err(python.bad(misfit.clone().into()));
     }
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(_) => Ok(Outcome::Trapped(format!("{error:#}"))),
