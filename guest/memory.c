@@ -65,6 +65,11 @@ void *sbrk(intptr_t increment)
     return start;
 }
 
+uintptr_t vt_memory_unused(void)
+{
+    return break_now ? break_now : (uintptr_t)memory_size();
+}
+
 /* stdio.c */
 extern struct vt_landing {
     void *bytes;

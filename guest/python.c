@@ -42,8 +42,39 @@ static struct {
 __attribute__((import_module("vtwasm:host/fibers@0.1.0"), import_name("control"))) void
 fibers_control(const void *address, const void *bytes, size_t length);
 
+/* --- the frames of Python functions --- */
+
+/* CPython takes them from chunks of this size, and one is as much as most threads ever need. Its
+ * arenas come here as well; they are larger. */
+#define CHUNK_SIZE VT_ANNEX_SIZE
+
+static PyObjectArenaAllocator arenas;
+
+static void *allocate_arena(void *context, size_t size)
+{
+    if (size != CHUNK_SIZE)
+        return arenas.alloc(context, size);
+    void *annex = vt_annex_take();
+    return annex ? annex : aligned_alloc(4096, size);
+}
+
+static void free_arena(void *context, void *address, size_t size)
+{
+    if (size != CHUNK_SIZE)
+        arenas.free(context, address, size);
+    else if (!vt_annex_give_back(address))
+        free(address);
+}
+
+static void use_annexes(void)
+{
+    PyObject_GetArenaAllocator(&arenas);
+    PyObject_SetArenaAllocator(&(PyObjectArenaAllocator){arenas.ctx, allocate_arena, free_arena});
+}
+
 void vt_python_start(void)
 {
+    use_annexes();
     control.tstate = (uint32_t)(uintptr_t)&_Py_tss_tstate;
     fibers_control(&control, &control, sizeof control);
 }

@@ -9,8 +9,11 @@
  *    the extension is empty again as soon as the pointer is back in the base;
  *  - code that needs much and will not ask is called with VTWASM_WITH_STACK.
  *
- * The guard: the lowest words of every segment stay 0. Zero, because a page that is only read costs
- * no memory. */
+ * The guard: the lowest words of every segment stay 0. They are checked when the segment is given
+ * back, so memory that is zero when it is new need not be touched for it.
+ *
+ * Behind each pooled segment lies its annex, for CPython's frames (python.c). It begins in the page
+ * of the segment's top: a thread that sleeps has touched one page for both. */
 #include "vt.h"
 
 #include <stdlib.h>
@@ -21,7 +24,9 @@
 
 #define PAGE ((size_t)4096)
 #define GUARD_WORDS 16
-#define SLAB_SEGMENTS 16
+#define SLAB_SEGMENTS 8
+/* How much of the page that a thread and its annex share is the annex's. */
+#define ANNEX_SHARE ((size_t)1 << 10)
 
 /* The run ends with 134, as after abort(): 128 + SIGABRT. */
 #define EXIT_STACK_OVERFLOW 134
@@ -84,22 +89,37 @@ static bool in_base(const vt_thread *thread, uintptr_t sp)
     return sp - thread->stack.bottom <= thread->stack.top - thread->stack.bottom;
 }
 
+static vt_thread *thread_below(uintptr_t top)
+{
+    return (vt_thread *)((top - sizeof(vt_thread)) & ~(uintptr_t)15);
+}
+
 static vt_thread *thread_on(uintptr_t bottom, size_t size)
 {
-    vt_thread *thread = (vt_thread *)((bottom + size - sizeof(vt_thread)) & ~(uintptr_t)15);
+    vt_thread *thread = thread_below(bottom + size);
     thread->stack = (struct vt_segment){bottom, (uintptr_t)thread};
     return thread;
 }
 
+static void put_in_pool(vt_thread *thread)
+{
+    thread->next = free_threads;
+    free_threads = thread;
+}
+
 static bool refill_pool(void)
 {
-    char *slab = aligned_alloc(PAGE, SLAB_SEGMENTS * VT_STACK_SIZE);
+    const size_t stride = VT_STACK_SIZE + VT_ANNEX_SIZE;
+    uintptr_t zero = vt_memory_unused();
+    char *slab = aligned_alloc(PAGE, PAGE + SLAB_SEGMENTS * stride);
     if (!slab)
         return false;
+    uintptr_t first = (uintptr_t)slab + PAGE - ANNEX_SHARE;
     for (int i = SLAB_SEGMENTS - 1; i >= 0; i--) {
-        vt_thread *thread = thread_on((uintptr_t)slab + (size_t)i * VT_STACK_SIZE, VT_STACK_SIZE);
-        thread->next = free_threads;
-        free_threads = thread;
+        uintptr_t bottom = first + (size_t)i * stride;
+        if (bottom < zero)
+            set_guard(bottom);
+        put_in_pool(thread_on(bottom, VT_STACK_SIZE));
     }
     return true;
 }
@@ -110,13 +130,17 @@ static vt_thread *allocate_large(size_t size)
         return NULL;
     size = (size + PAGE - 1) & ~(PAGE - 1);
     char *bottom = aligned_alloc(PAGE, size);
-    return bottom ? thread_on((uintptr_t)bottom, size) : NULL;
+    if (!bottom)
+        return NULL;
+    set_guard((uintptr_t)bottom);
+    return thread_on((uintptr_t)bottom, size);
 }
 
 vt_thread *vt_stack_allocate(size_t size)
 {
+    bool pooled = size <= VT_STACK_SIZE;
     vt_thread *thread;
-    if (size > VT_STACK_SIZE) {
+    if (!pooled) {
         thread = allocate_large(size);
         if (!thread)
             return NULL;
@@ -129,7 +153,7 @@ vt_thread *vt_stack_allocate(size_t size)
     struct vt_segment stack = thread->stack;
     memset(thread, 0, sizeof *thread);
     thread->stack = stack;
-    set_guard(stack.bottom);
+    thread->has_annex = pooled;
     return thread;
 }
 
@@ -137,18 +161,45 @@ void vt_stack_release(vt_thread *thread)
 {
     check_guard(thread->stack.bottom);
     vt_stack_leave(thread, thread->stack.top);
-    bool pooled = thread->stack.top - thread->stack.bottom < VT_STACK_SIZE;
-    if (!pooled) {
+    if (!thread->has_annex)
         free((void *)thread->stack.bottom);
-    } else {
-        thread->next = free_threads;
-        free_threads = thread;
-    }
+    else if (thread->annex_used)
+        thread->released = true;
+    else
+        put_in_pool(thread);
 }
 
 void vt_stack_adopt_main(vt_thread *thread)
 {
     thread->stack = (struct vt_segment){(uintptr_t)__stack_low, (uintptr_t)__stack_high};
+}
+
+/* --- annexes --- */
+
+static uintptr_t annex_of(const vt_thread *thread)
+{
+    return thread->stack.bottom + VT_STACK_SIZE;
+}
+
+void *vt_annex_take(void)
+{
+    vt_thread *self = vt_self;
+    if (!self->has_annex || self->annex_used)
+        return NULL;
+    self->annex_used = true;
+    return (void *)annex_of(self);
+}
+
+bool vt_annex_give_back(void *address)
+{
+    /* Nothing that malloc aligned to a page lies there. */
+    if ((uintptr_t)address % PAGE != PAGE - ANNEX_SHARE)
+        return false;
+    vt_thread *thread = thread_below((uintptr_t)address);
+    thread->annex_used = false;
+    if (thread->released)
+        put_in_pool(thread);
+    return true;
 }
 
 /* --- extensions --- */

@@ -65,6 +65,9 @@ struct __pthread {
     uint32_t subject;
 
     bool finished, detached;
+    bool has_annex;              /* its stack is a pooled one, followed by an annex */
+    bool annex_used;
+    bool released;               /* its stack is free as soon as the annex is */
     vt_thread *joiner;
     void *(*start)(void *);
     void *value;                 /* the argument at first, then the result */
@@ -109,11 +112,19 @@ int vt_deadline(clockid_t clock, const struct timespec *at, int64_t *deadline);
 void vt_stack_adopt_main(vt_thread *thread);
 vt_thread *vt_stack_allocate(size_t size); /* a zeroed thread at the top of its stack, or null */
 void vt_stack_release(vt_thread *thread);
+/* Memory that comes with the running thread's stack and begins in the page that the thread touches
+ * anyway; null if it is in use or not there. It may be given back on any thread. */
+#define VT_ANNEX_SIZE ((size_t)16 << 10)
+void *vt_annex_take(void);
+bool vt_annex_give_back(void *address); /* false: this is no annex */
 /* Called when the fiber runs again, and before it parks. */
 void vt_stack_enter(const vt_thread *thread);
 void vt_stack_leave(vt_thread *thread, uintptr_t sp);
 /* Bytes below `sp` in the running fiber's segment. */
 size_t vt_stack_room(uintptr_t sp);
+
+/* memory.c: memory that malloc takes from this address on was never used, and so is zero. */
+uintptr_t vt_memory_unused(void);
 
 /* key.c */
 void vt_keys_destroy(vt_thread *thread);

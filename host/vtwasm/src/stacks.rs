@@ -20,6 +20,9 @@ const STACKS_PER_MAPPING: usize = 256;
 const MADV_GUARD_INSTALL: i32 = 102;
 /// So many free stacks keep their pages for the next fiber; others give them back.
 const WARM_STACKS: usize = 16;
+/// Stacks of a sandbox that it takes without a promise: its main fiber's, the one that wasmtime keeps
+/// for its next call, and those of calls that are over but not yet dropped.
+const UNPROMISED: usize = 8;
 
 /// How the low end of each stack is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,7 @@ struct Pool {
     free: Vec<usize>,
     /// Stacks that fibers may ask for without a refusal; never more than there are.
     promised: usize,
+    sandboxes: usize,
 }
 
 impl Arena {
@@ -128,6 +132,7 @@ pub(crate) struct Promise {
 impl Promise {
     /// No stacks yet.
     pub(crate) fn new(arena: &Arc<Arena>) -> Promise {
+        arena.pool().sandboxes += 1;
         Promise {
             arena: arena.clone(),
             stacks: 0,
@@ -137,8 +142,7 @@ impl Promise {
     /// One stack more; false if there is no memory (or no memory area of the kernel) for it.
     pub(crate) fn add_one(&mut self) -> bool {
         let mut pool = self.arena.pool();
-        // Room for wasmtime's own worker fibers, which nobody promises.
-        let wanted = pool.promised + pool.promised / 8 + 8;
+        let wanted = pool.promised + pool.sandboxes * UNPROMISED;
         if wanted > pool.mappings.len() * STACKS_PER_MAPPING && self.arena.grow(&mut pool).is_err() {
             return false;
         }
@@ -158,7 +162,9 @@ impl Promise {
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.arena.pool().promised -= self.stacks;
+        let mut pool = self.arena.pool();
+        pool.promised -= self.stacks;
+        pool.sandboxes -= 1;
     }
 }
 
