@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-pub use key::{Key, KeyBuilder};
+pub use key::{Key, KeyBuilder, files_below};
 pub use lock::BuildLock;
 pub use manifest::{Manifest, sha256_file};
 

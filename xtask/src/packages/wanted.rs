@@ -9,6 +9,8 @@ pub enum Group {
     Library(&'static str),
     /// Only fetched where this program is not on PATH.
     Tool(&'static str),
+    /// Perl with its modules; only fetched where these are missing, as they are on a bare Debian.
+    Perl,
     /// A source package.
     Source,
 }
@@ -56,11 +58,15 @@ pub const WANTED: &[Wanted] = &[
     // sqlite3's single source file is put together by a Tcl script.
     tool("tcl8.6", "tclsh"),
     tool("libtcl8.6", "tclsh"),
+    perl("perl-base"),
+    perl("perl-modules-5.36"),
+    perl("libperl5.36"),
     source("src:python3.13"),
     source("src:zlib"),
     source("src:bzip2"),
     source("src:xz-utils"),
     source("src:sqlite3"),
+    source("src:openssl"),
 ];
 
 const fn toolchain(package: &'static str, suites: &'static [&'static str]) -> Wanted {
@@ -83,6 +89,14 @@ const fn tool(package: &'static str, program: &'static str) -> Wanted {
     Wanted {
         package,
         group: Group::Tool(program),
+        suites: PROGRAMS,
+    }
+}
+
+const fn perl(package: &'static str) -> Wanted {
+    Wanted {
+        package,
+        group: Group::Perl,
         suites: PROGRAMS,
     }
 }

@@ -36,7 +36,13 @@ pub fn key(inputs: &Inputs) -> Result<Key> {
     let mut key = inputs.key(
         Stage::Configured,
         include_str!("configured.rs"),
-        &[Stage::Toolchain, Stage::Libraries, Stage::Helper, Stage::Patched],
+        &[
+            Stage::Toolchain,
+            Stage::Libraries,
+            Stage::Openssl,
+            Stage::Helper,
+            Stage::Patched,
+        ],
     );
     for answers in answers(inputs.workspace) {
         key = key.file(&answers)?;
@@ -72,6 +78,10 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
         .arg(format!(
             "--with-build-python={}",
             helper::program(&recipe.entry(Stage::Helper)).display()
+        ))
+        .arg(format!(
+            "--with-openssl={}",
+            recipe.entry(Stage::Openssl).display()
         ))
         .env("CONFIG_SITE", answers)
         .env("CC", toolchain::CLANG)

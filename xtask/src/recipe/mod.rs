@@ -4,14 +4,14 @@
 //! Each stage has a file that says what goes into it (`key`) and how it is made (`build`):
 //!
 //! ```text
-//! tools ─ toolchain ─── libraries ──┐
-//!   └─ source ─ helper ─ patched ───┴─ configured ─ objects ─ stdlib ─ python
+//! tools ─ toolchain ─── libraries, openssl ─┐
+//!   └─ source ─ helper ─ patched ───────────┴─ configured ─ objects ─ stdlib ─ python
 //!         └─ native (only for benchmarks)
 //! ```
 //!
 //! - `tools`: make, patch and the like, where the machine lacks them
 //! - `toolchain`: clang and the C library for wasm
-//! - `libraries`: zlib, bzip2, xz and sqlite3 for wasm
+//! - `libraries`: zlib, bzip2, xz and sqlite3 for wasm; `openssl`: that
 //! - `source`: CPython's source with Debian's corrections
 //! - `helper`: the same Python for this machine, as small as can be; it freezes and compiles modules
 //! - `patched`: the source with this project's patches
@@ -26,6 +26,7 @@ mod helper;
 mod libraries;
 mod native;
 mod objects;
+mod openssl;
 mod patched;
 mod plan;
 mod posix;
@@ -103,7 +104,8 @@ impl Recipe {
         std::thread::scope(|scope| {
             let compiler = scope.spawn(|| {
                 self.ensure(&lock, Stage::Toolchain)?;
-                self.ensure(&lock, Stage::Libraries)
+                self.ensure(&lock, Stage::Libraries)?;
+                self.ensure(&lock, Stage::Openssl)
             });
             let sources = self
                 .ensure(&lock, Stage::Source)
@@ -188,6 +190,7 @@ impl Recipe {
             Stage::Tools => tools::packages(),
             Stage::Toolchain => toolchain::packages(),
             Stage::Libraries => libraries::packages(),
+            Stage::Openssl => openssl::packages(),
             Stage::Source => source::packages(&self.options),
             _ => Vec::new(),
         }
@@ -200,6 +203,7 @@ impl Recipe {
                 Stage::Tools => tools::build(self, directory),
                 Stage::Toolchain => toolchain::build(self, directory),
                 Stage::Libraries => libraries::build(self, directory),
+                Stage::Openssl => openssl::build(self, directory),
                 Stage::Source => source::build(self, directory),
                 Stage::Helper => helper::build(self, directory),
                 Stage::Patched => patched::build(self, directory),

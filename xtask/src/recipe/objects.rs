@@ -59,7 +59,10 @@ pub fn include_directories(recipe: &Recipe) -> Vec<PathBuf> {
 pub fn link_arguments(recipe: &Recipe) -> Result<Vec<String>> {
     let entry = recipe.entry(Stage::Objects);
     let text = fs::read_to_string(entry.join("link"))?;
-    let mut arguments = vec![format!("-L{}/lib", recipe.entry(Stage::Libraries).display())];
+    let places = [Stage::Libraries, Stage::Openssl];
+    let mut arguments: Vec<_> = places
+        .map(|stage| format!("-L{}/lib", recipe.entry(stage).display()))
+        .to_vec();
     arguments.extend(text.split_whitespace().map(|word| match word.ends_with(".a") {
         true => entry.join(word).display().to_string(),
         false => word.to_owned(),
@@ -183,6 +186,7 @@ fn without_places(recipe: &Recipe, text: &str) -> Result<String> {
     let mut text = text.to_owned();
     for (stage, place) in [
         (Stage::Libraries, "/usr"),
+        (Stage::Openssl, "/usr"),
         (Stage::Patched, "/usr/src/python"),
         (Stage::Helper, "/usr/bin"),
         (Stage::Configured, "/usr/src/build"),

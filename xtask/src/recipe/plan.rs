@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{
-    Options, configured, helper, libraries, native, objects, patched, posix, python, source, stdlib,
+    Options, configured, helper, libraries, native, objects, openssl, patched, posix, python, source, stdlib,
     toolchain, tools,
 };
 use crate::cache::{Key, KeyBuilder};
@@ -17,6 +17,7 @@ pub enum Stage {
     Tools,
     Toolchain,
     Libraries,
+    Openssl,
     Source,
     Helper,
     Patched,
@@ -29,10 +30,11 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Tools,
         Self::Toolchain,
         Self::Libraries,
+        Self::Openssl,
         Self::Source,
         Self::Helper,
         Self::Patched,
@@ -50,6 +52,7 @@ impl Stage {
             Self::Tools => "tools",
             Self::Toolchain => "toolchain",
             Self::Libraries => "libraries",
+            Self::Openssl => "openssl",
             Self::Source => "source",
             Self::Helper => "helper",
             Self::Patched => "patched",
@@ -99,6 +102,7 @@ impl Plan {
                 Stage::Tools => tools::key(&inputs),
                 Stage::Toolchain => toolchain::key(&inputs)?,
                 Stage::Libraries => libraries::key(&inputs),
+                Stage::Openssl => openssl::key(&inputs)?,
                 Stage::Source => source::key(&inputs)?,
                 Stage::Helper => helper::key(&inputs),
                 Stage::Patched => patched::key(&inputs)?,

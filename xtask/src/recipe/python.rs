@@ -209,6 +209,7 @@ fn about(recipe: &Recipe, tree: &Path, zip: String) -> Result<BTreeMap<&'static 
         ("bzip2", version("src:bzip2")),
         ("xz", version("src:xz-utils")),
         ("sqlite3", version("src:sqlite3")),
+        ("openssl", version("src:openssl")),
         ("wit", component::package_name(&recipe.workspace.wit())?),
         ("stdlib", zip),
         // Seen from the entry.

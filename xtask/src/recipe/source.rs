@@ -53,7 +53,9 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     match &recipe.options.source {
         None => {
             unpack_package(recipe, &runner, PACKAGE, directory)?;
-            apply_debian_patches(recipe, &runner, &tree, &directory.join("debian"))?;
+            let skipped = fs::read_to_string(skip_list(&recipe.workspace))?;
+            let skipped: Vec<&str> = words(&skipped).collect();
+            apply_debian_patches(&runner, &tree, &directory.join("debian"), &skipped)?;
             fs::remove_dir_all(directory.join("debian"))?;
         }
         Some(source) if source.is_dir() => {
@@ -96,10 +98,8 @@ fn skip_list(workspace: &crate::workspace::Workspace) -> PathBuf {
     workspace.recipe().join("debian-patches.skip")
 }
 
-/// Applies Debian's patches in their order, except those that lay Python out as Debian does.
-fn apply_debian_patches(recipe: &Recipe, runner: &Runner, tree: &Path, debian: &Path) -> Result<()> {
-    let skipped = fs::read_to_string(skip_list(&recipe.workspace))?;
-    let skipped: Vec<&str> = words(&skipped).collect();
+/// Applies Debian's patches in their order, except those that lay things out as Debian does.
+pub fn apply_debian_patches(runner: &Runner, tree: &Path, debian: &Path, skipped: &[&str]) -> Result<()> {
     let series = fs::read_to_string(debian.join("patches/series"))?;
     for name in words(&series).filter(|name| !skipped.contains(name)) {
         apply(runner, tree, &debian.join("patches").join(name))?;
