@@ -1,6 +1,7 @@
 /* The POSIX layer by itself: the sources in guest/ without what knows CPython (python.c, main.c,
- * sqlite.c, recursion.s), linked with this as a reactor and wrapped as Python is. Prints one line
- * per test and how many passed; exits with 1 if any failed. `cargo xtask test posix` runs it. */
+ * sqlite.c, openssl.c, recursion.s), linked with this as a reactor and wrapped as Python is. Prints
+ * one line per test and how many passed; exits with 1 if any failed. `cargo xtask test posix` runs
+ * it. */
 #include "../vt.h"
 
 #include <errno.h>
