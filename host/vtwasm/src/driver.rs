@@ -4,6 +4,7 @@
 use crate::engine::Engine;
 use crate::fibers::{Fibers, Idle};
 use crate::imports::State;
+use crate::net::Net;
 use crate::outcome::{Limit, Outcome, Stop};
 use crate::python::Program;
 use crate::ticker::Alarm;
@@ -61,6 +62,7 @@ pub(crate) fn arm(store: &mut Store<State>, deadlines: Deadlines) {
     store.epoch_deadline_callback(move |store: StoreContextMut<'_, State>| {
         let state = store.data();
         deadlines.check(&state.fibers)?;
+        state.net.tick();
         let size = state.memory.size();
         let interval = state.control.and_then(|control| control.interval(size));
         if state.fibers.tick(interval)
@@ -88,6 +90,8 @@ pub(crate) async fn run(
     deadlines: Deadlines,
 ) -> wasmtime::Result<u32> {
     let fibers = store.data().fibers.clone();
+    let net = store.data().net.clone();
+    net.start()?;
     let alarm = Arc::new(Alarm::default());
     let guest = async {
         let instance = program.instance.instantiate_async(&mut *store).await?;
@@ -100,7 +104,7 @@ pub(crate) async fn run(
     poll_fn(|context| {
         let _running = engine.ticker().running();
         fibers.begin_slice();
-        let result = poll_once(engine, &fibers, &alarm, deadlines, guest.as_mut(), context);
+        let result = poll_once(engine, &fibers, &net, &alarm, deadlines, guest.as_mut(), context);
         fibers.end_slice();
         result
     })
@@ -133,6 +137,7 @@ async fn main_and_threads(
 fn poll_once(
     engine: &Engine,
     fibers: &Fibers,
+    net: &Net,
     alarm: &Arc<Alarm>,
     deadlines: Deadlines,
     mut guest: Pin<&mut impl Future<Output = wasmtime::Result<u32>>>,
@@ -141,6 +146,7 @@ fn poll_once(
     fibers.register_driver(context.waker());
     loop {
         deadlines.check(fibers)?;
+        net.turn();
         fibers.advance();
         if let Poll::Ready(result) = guest.as_mut().poll(context) {
             return Poll::Ready(result);

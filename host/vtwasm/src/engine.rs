@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::imports::{self, State};
+use crate::net::Threads;
 use crate::stacks::{Arena, Guard, Stacks};
 use crate::ticker::{TICK, Ticker};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ struct Inner {
     linker: Linker<State>,
     ticker: Ticker,
     arena: Arc<Arena>,
+    look_ups: Arc<Threads>,
 }
 
 impl Engine {
@@ -55,6 +57,7 @@ impl Engine {
                 linker,
                 ticker,
                 arena,
+                look_ups: Arc::default(),
             }),
         })
     }
@@ -73,6 +76,10 @@ impl Engine {
 
     pub(crate) fn arena(&self) -> &Arc<Arena> {
         &self.inner.arena
+    }
+
+    pub(crate) fn look_ups(&self) -> &Arc<Threads> {
+        &self.inner.look_ups
     }
 
     /// The engine and the kernel features that it uses, for people.

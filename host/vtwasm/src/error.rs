@@ -44,6 +44,14 @@ pub enum Error {
         #[source]
         source: wasmtime::Error,
     },
+    /// What was given to a [`Network`](crate::Network) is no rule.
+    #[error("{rule:?} is no rule for the network: {problem}")]
+    Rule {
+        /// What was given.
+        rule: String,
+        /// What is wrong with it, and what was expected.
+        problem: String,
+    },
     /// A stream of the sandbox cannot be set up.
     #[error("cannot set up the sandbox's {stream}")]
     Stream {

@@ -245,6 +245,11 @@ impl Fibers {
         self.driver.wake();
     }
 
+    /// Has the driver look again.
+    pub(crate) fn wake_driver(&self) {
+        self.driver.wake();
+    }
+
     pub(crate) fn interrupt(&self) {
         self.core().scheduler.interrupt();
         self.driver.wake();

@@ -2,12 +2,14 @@
 
 use crate::control::Control;
 use crate::engine::WASM_STACK;
+use crate::errno;
 use crate::fibers::Fibers;
 use crate::limits::Memory;
+use crate::net::{self, Net};
 use crate::outcome::{Limit, Outcome, Stop};
 use crate::scheduler::{FiberId, Reason, Wake};
 use crate::stacks::Promise;
-use crate::stdio::{CAPACITY, Stdin, Stdout, errno};
+use crate::stdio::{CAPACITY, Stdin, Stdout};
 use std::sync::Arc;
 use std::time::SystemTime;
 use wasmtime::StoreContextMut;
@@ -26,6 +28,7 @@ pub(crate) struct State {
     pub(crate) output_limit: Option<u64>,
     pub(crate) written: u64,
     pub(crate) threads: u64,
+    pub(crate) net: Arc<Net>,
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
 }
@@ -143,6 +146,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     add_fibers(&mut linker)?;
     add_clocks(&mut linker)?;
     add_stdio(&mut linker)?;
+    net::imports::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

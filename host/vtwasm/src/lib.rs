@@ -26,16 +26,19 @@
 //! - [`scheduler`]: the policy, without I/O;
 //! - [`control`]: the words of guest memory that the host writes (unsafe);
 //! - [`stacks`]: the memory that fibers run on (unsafe);
-//! - [`stdio`]: streams; [`ticker`]: the clock thread; [`limits`], [`outcome`], [`error`].
+//! - [`net`]: sockets, and who may use them;
+//! - [`stdio`]: streams; [`errno`]: errors in the guest's terms; [`ticker`]: the clock thread; [`limits`], [`outcome`], [`error`].
 
 mod cache;
 mod control;
 mod driver;
 mod engine;
+mod errno;
 mod error;
 mod fibers;
 mod imports;
 mod limits;
+mod net;
 mod outcome;
 mod python;
 mod sandbox;
@@ -48,6 +51,7 @@ pub use cache::dir as cache_dir;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use limits::Limits;
+pub use net::Network;
 pub use outcome::{Limit, Outcome, Report, Usage};
 pub use python::{Artifact, Python};
 pub use sandbox::{Access, Builder, Handle, Sandbox};

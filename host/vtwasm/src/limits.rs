@@ -18,6 +18,9 @@ pub struct Limits {
     pub threads: u32,
     /// Bytes written to stdout and stderr together. None by default.
     pub output: Option<u64>,
+    /// Sockets open at once, with look-ups and pollers: `OSError` (EMFILE) beyond. At most 1,048,576;
+    /// the default is 16,384. Each socket is a file descriptor of the process.
+    pub sockets: u32,
 }
 
 impl Default for Limits {
@@ -28,6 +31,7 @@ impl Default for Limits {
             cpu_time: None,
             threads: 120_000,
             output: None,
+            sockets: 16_384,
         }
     }
 }

@@ -57,6 +57,12 @@ pub struct Usage {
     pub switches: u64,
     /// Bytes written to stdout and stderr.
     pub output: u64,
+    /// The most sockets (with look-ups and pollers) open at once.
+    pub peak_sockets: u64,
+    /// Bytes received from the network.
+    pub received: u64,
+    /// Bytes sent to the network.
+    pub sent: u64,
 }
 
 /// A finished run.

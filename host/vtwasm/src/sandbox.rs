@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::fibers::Fibers;
 use crate::imports::State;
 use crate::limits::{Limits, Memory};
+use crate::net::{Net, Network};
 use crate::outcome::{Limit, Outcome, Report, Stop, Usage};
 use crate::python::Python;
 use crate::stacks::Promise;
@@ -47,6 +48,7 @@ pub struct Builder {
     python: Python,
     wasi: WasiCtxBuilder,
     limits: Limits,
+    network: Network,
     stdin: Input,
     stdout: Output,
     stderr: Output,
@@ -103,6 +105,12 @@ impl Builder {
         self
     }
 
+    /// What the program may connect to and listen on. Nothing by default.
+    pub fn network(&mut self, network: Network) -> &mut Builder {
+        self.network = network;
+        self
+    }
+
     /// Where `sys.stdin` comes from.
     pub fn stdin(&mut self, input: Input) -> &mut Builder {
         self.stdin = input;
@@ -143,6 +151,8 @@ impl Builder {
             .map_err(stream("stdout"))?;
         let stderr = Stdout::new(std::mem::take(&mut self.stderr), std::io::stderr(), wake)
             .map_err(stream("stderr"))?;
+        let network = std::mem::take(&mut self.network);
+        let look_ups = engine.look_ups().clone();
         let state = State {
             fibers: fibers.clone(),
             memory: Memory::new(limits.memory),
@@ -153,6 +163,7 @@ impl Builder {
             output_limit: limits.output,
             written: 0,
             threads: 1,
+            net: Net::new(network, limits.sockets, fibers.clone(), look_ups),
             // Files are read in place: a hop to another thread and back costs more than the read.
             wasi: self.wasi.allow_blocking_current_thread(true).build(),
             table: ResourceTable::new(),
@@ -209,6 +220,7 @@ impl Sandbox {
             python: python.clone(),
             wasi: WasiCtxBuilder::new(),
             limits: Limits::default(),
+            network: Network::default(),
             stdin: Input::default(),
             stdout: Output::default(),
             stderr: Output::default(),
@@ -224,6 +236,9 @@ impl Sandbox {
 
     /// Runs the program to its end, on whatever tokio runtime polls this.
     ///
+    /// A sandbox with a [network](Builder::network) needs a runtime with its I/O driver
+    /// (`enable_io` or `enable_all`) and panics on any other.
+    ///
     /// Dropping the future ends the run at its next wait or at the next tick; what was captured is
     /// lost with it.
     ///
@@ -233,6 +248,8 @@ impl Sandbox {
     pub async fn run(mut self) -> Result<Report> {
         let engine = self.python.engine().clone();
         let result = driver::run(&engine, &mut self.store, self.python.program(), self.deadlines).await;
+        // The peers of a program that is over learn of it now.
+        self.store.data().net.close_all();
         let mut outcome = match outcome(result, &self.python)? {
             // It has only come to its end to report.
             Outcome::Exited(_) if self.fibers.deadlocked() => Outcome::Deadlocked,
@@ -262,6 +279,7 @@ impl Sandbox {
 
     fn usage(&self) -> Usage {
         let state = self.store.data();
+        let net = state.net.usage();
         Usage {
             cpu_time: Duration::from_nanos(self.fibers.cpu_nanos_at_rest()),
             wall_time: Duration::from_nanos(self.fibers.now()),
@@ -269,6 +287,9 @@ impl Sandbox {
             threads: state.threads,
             switches: self.fibers.switches(),
             output: state.written,
+            peak_sockets: net.peak_sockets,
+            received: net.received,
+            sent: net.sent,
         }
     }
 }

@@ -249,7 +249,7 @@ impl Scheduler {
     pub fn notify(&mut self, fiber: FiberId) {
         let slot = self.fibers.get_mut((fiber.0 as usize).wrapping_sub(1));
         if let Some(slot) = slot.filter(|slot| slot.subscribed) {
-            slot.notified = true;
+            slot.notified = slot.state == State::Running;
             self.wake(fiber, Wake::Ready);
         }
     }
@@ -487,6 +487,18 @@ mod tests {
         s.subscribe();
         s.notify(FiberId::MAIN);
         s.block(0, Reason::Mutex, None);
+        assert_eq!(s.pick(0), None);
+    }
+
+    #[test]
+    fn news_wake_a_fiber_once() {
+        let mut s = Scheduler::new(10);
+        s.subscribe();
+        s.block(0, Reason::Io, None);
+        s.notify(FiberId::MAIN);
+        assert_eq!(resumed(&mut s, 0), Some((1, Wake::Ready)));
+        s.subscribe();
+        s.block(0, Reason::Io, None);
         assert_eq!(s.pick(0), None);
     }
 

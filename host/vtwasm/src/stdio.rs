@@ -1,6 +1,7 @@
 //! The three standard streams: bounded buffers between the guest, which never waits in a host call,
 //! and host threads that do.
 
+use crate::errno;
 use crate::scheduler::FiberId;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,14 +12,6 @@ use tokio::sync::oneshot;
 
 /// Bytes that a stream holds in the host at most.
 pub(crate) const CAPACITY: usize = 64 * 1024;
-
-/// WASI preview 1's numbers.
-pub(crate) mod errno {
-    pub(crate) const AGAIN: u16 = 6;
-    pub(crate) const BADF: u16 = 8;
-    pub(crate) const IO: u16 = 29;
-    pub(crate) const PIPE: u16 = 64;
-}
 
 /// Where a sandbox's stdin comes from.
 #[derive(Default)]
