@@ -7,6 +7,7 @@ use vtwasm::{Engine, Limits};
 
 use crate::artifact;
 use crate::failure;
+use crate::network;
 use crate::units::show_size;
 
 /// Tells what it finds on stdout; a missing part is told of and gives the exit code.
@@ -18,6 +19,7 @@ pub fn doctor() -> Result<u8> {
         ("engine", engine.describe()),
         ("cache", vtwasm::cache_dir()?.display().to_string()),
         ("limits", describe_limits(&Limits::default())),
+        ("sockets", describe_sockets()?),
     ];
     if let Ok(python) = &python {
         sections.insert(1, ("python", python.describe()));
@@ -39,6 +41,17 @@ fn print(sections: &[(&str, String)]) -> io::Result<()> {
         writeln!(stdout, "{name:<10}{text}")?;
     }
     stdout.flush()
+}
+
+fn describe_sockets() -> Result<String> {
+    let (wanted, there) = (Limits::default().sockets, network::sockets(None)?);
+    let files = network::files();
+    Ok(match there < wanted {
+        true => format!(
+            "{there} by default, not {wanted}: this process may have only {files} files open (ulimit -Hn)"
+        ),
+        false => format!("{there} by default; this process may have {files} files open"),
+    })
 }
 
 fn describe_limits(limits: &Limits) -> String {

@@ -2,13 +2,14 @@
 //!
 //! # Layout
 //! `options` (with `python_flags`) is the command line as it is written; `program` and
-//! `permissions` decide what it means; `artifact` finds the Python to run; `run` joins them into a
+//! `permissions` and `network` decide what it means; `artifact` finds the Python to run; `run` joins them into a
 //! sandbox and tells how it ended, with `signals` beside it; `doctor` tells what is in use; `failure`
 //! is how errors reach people; `units` reads sizes and durations.
 
 mod artifact;
 mod doctor;
 mod failure;
+mod network;
 mod options;
 mod permissions;
 mod program;

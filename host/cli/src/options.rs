@@ -85,6 +85,16 @@ pub struct PermissionFlags {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "/")]
     pub allow_write: Vec<PathBuf>,
 
+    /// Let it connect to HOST, HOST:PORT, an address, a CIDR or *:PORT, or to every public host;
+    /// private addresses and localhost need to be named; may be repeated
+    #[arg(long, value_name = "HOST[:PORT],...", num_args = 0..=1, require_equals = true, default_missing_value = "*", value_delimiter = ',')]
+    pub allow_net: Vec<String>,
+
+    /// Let it listen on ADDR:PORT (*: every address; a port may be a range), or on localhost; may be
+    /// repeated
+    #[arg(long, value_name = "ADDR[:PORT],...", num_args = 0..=1, require_equals = true, default_missing_value = "localhost", value_delimiter = ',')]
+    pub listen: Vec<String>,
+
     /// Set an environment variable, or pass on the one that is set here; may be repeated
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
@@ -117,6 +127,10 @@ pub struct LimitFlags {
     /// What may be written to stdout and stderr together, such as 10MB
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub max_output: Option<u64>,
+
+    /// Sockets that may be open at once; beyond it Python raises OSError (EMFILE)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub max_sockets: Option<u32>,
 }
 
 #[cfg(test)]
@@ -164,6 +178,14 @@ mod tests {
             options.permissions.allow_write,
             [PathBuf::from("a"), PathBuf::from("b,c")]
         );
+    }
+
+    #[test]
+    fn rules_for_the_network_are_split_at_commas() {
+        let options = run(&["--allow-net=a:1,10.0.0.0/8", "--allow-net", "--listen", "x.py"]);
+        assert_eq!(options.permissions.allow_net, ["a:1", "10.0.0.0/8", "*"]);
+        assert_eq!(options.permissions.listen, ["localhost"]);
+        assert_eq!(options.script, ["x.py"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use vtwasm::{Engine, Input, Limit, Limits, Outcome, Output, Sandbox};
 
 use crate::artifact;
 use crate::failure::{exit, say};
+use crate::network;
 use crate::options::{LimitFlags, RunOptions};
 use crate::permissions;
 use crate::program::Program;
@@ -33,11 +34,14 @@ pub fn run(options: &RunOptions) -> Result<u8> {
 fn sandbox(engine: &Engine, options: &RunOptions, program: &Program) -> Result<Sandbox> {
     let mounts = permissions::mounts(&options.permissions, program.folder.as_deref())?;
     let environment = permissions::environment(&options.permissions)?;
+    let network = network::network(&options.permissions)?;
+    let limits = limits(&options.limits)?;
     let python = artifact::open(engine)?;
     let mut builder = Sandbox::builder(&python);
     builder
         .args(program.argv.iter().cloned())
-        .limits(limits(&options.limits));
+        .limits(limits)
+        .network(network);
     let environment = presentation(program)
         .chain(environment)
         .collect::<BTreeMap<_, _>>();
@@ -69,14 +73,15 @@ fn presentation(program: &Program) -> impl Iterator<Item = (String, String)> {
     wanted.map(|(name, _)| (name.into(), "1".into()))
 }
 
-fn limits(flags: &LimitFlags) -> Limits {
+fn limits(flags: &LimitFlags) -> Result<Limits> {
     let mut limits = Limits::default();
     limits.memory = flags.memory.unwrap_or(limits.memory);
     limits.wall_time = flags.timeout.or(limits.wall_time);
     limits.cpu_time = flags.cpu_time.or(limits.cpu_time);
     limits.threads = flags.max_threads.unwrap_or(limits.threads);
     limits.output = flags.max_output.or(limits.output);
-    limits
+    limits.sockets = network::sockets(flags.max_sockets)?;
+    Ok(limits)
 }
 
 /// Says how the run ended where the program has not said so itself, and gives the exit code.

@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod limits;
+mod network;
 mod permissions;
 mod repl;
 mod running;
