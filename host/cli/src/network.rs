@@ -32,8 +32,8 @@ fn bad(flag: &str, rule: &str, error: Error) -> anyhow::Error {
         other => return other.into(),
     };
     let hint = match flag {
-        "--listen" => "such as --listen=localhost, --listen=127.0.0.1:8080 or --listen=*:8000-8999",
-        _ => "such as --allow-net=example.org:443, --allow-net=10.0.0.0/8,localhost or --allow-net=*:443",
+        "--listen" => "for example --listen=localhost, --listen=127.0.0.1:8080 or --listen=*:8000-8999",
+        _ => "for example --allow-net=example.org:443, --allow-net=10.0.0.0/8,localhost or --allow-net=*:443",
     };
     Failure::usage(format!("{flag}={rule}: {problem}"))
         .hint(hint)
