@@ -1,4 +1,10 @@
-/* SQLite recurses over expressions, sub-selects and JSON within limits of its own, and calls back
+/* Two things that SQLite needs here.
+ *
+ * Locks. WASI has none, and SQLite's way around that lets one connection at a time into a file. But a
+ * sandbox is one process, whose connections SQLite keeps apart by itself: the locks of fcntl tell
+ * other processes only. So they are always granted, and SQLite's usual VFS is the default one.
+ *
+ * Stack. SQLite recurses over expressions, sub-selects and JSON within limits of its own, and calls back
  * into Python: each way in gets enough of both stacks for the deepest statement, or fails as if
  * there were no memory, which Python sees as MemoryError. */
 #ifndef Py_BUILD_CORE
@@ -10,18 +16,56 @@
 
 #include "pycore_pystate.h"
 
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+
+#include "sqlite3.h"
+
+/* --- locks --- */
+
+/* SQLite's own numbers, for want of WASI's. */
+enum { LOCK_GET = 12, LOCK_SET = 13, NOT_LOCKED = 2 };
+
+/* fcntl(2). */
+static int grant_locks(int fd, int command, ...)
+{
+    va_list arguments;
+    va_start(arguments, command);
+    int result = 0;
+    if (command == LOCK_GET)
+        va_arg(arguments, struct flock *)->l_type = NOT_LOCKED;
+    else if (command != LOCK_SET)
+        result = fcntl(fd, command, va_arg(arguments, int));
+    va_end(arguments);
+    return result;
+}
+
+int __real_sqlite3_initialize(void);
+/* Called by whoever uses SQLite, and by SQLite itself, even while it is at it. */
+int __wrap_sqlite3_initialize(void)
+{
+    static bool begun;
+    if (begun)
+        return __real_sqlite3_initialize();
+    begun = true;
+    int result = __real_sqlite3_initialize();
+    if (result != SQLITE_OK) {
+        begun = false;
+        return result;
+    }
+    sqlite3_vfs *unix_vfs = sqlite3_vfs_find("unix");
+    unix_vfs->xSetSystemCall(unix_vfs, "fcntl", (sqlite3_syscall_ptr)grant_locks);
+    return sqlite3_vfs_register(unix_vfs, 1);
+}
+
+/* --- stack --- */
+
 /* Shadow stack, and units of c_recursion_remaining, that one statement may take. */
 #define STACK ((size_t)512 << 10)
 #define UNITS 700
 /* Units that a function called from SQL finds gone. */
 #define CALLBACK_UNITS 4
-
-#define SQLITE_NOMEM 7
-
-typedef struct sqlite3 sqlite3;
-typedef struct sqlite3_stmt sqlite3_stmt;
-typedef struct sqlite3_blob sqlite3_blob;
-typedef struct sqlite3_backup sqlite3_backup;
 
 /* sqlite3_step and others run without the GIL, so without a current thread state. */
 static PyThreadState *thread_state(void)
@@ -54,11 +98,11 @@ ENTRY(sqlite3_exec,
        void *argument, char **error),
       (db, sql, callback, argument, error))
 ENTRY(sqlite3_blob_open,
-      (sqlite3 * db, const char *schema, const char *table, const char *column, int64_t row,
+      (sqlite3 * db, const char *schema, const char *table, const char *column, sqlite3_int64 row,
        int flags, sqlite3_blob **out),
       (db, schema, table, column, row, flags, out))
 ENTRY(sqlite3_backup_step, (sqlite3_backup * backup, int pages), (backup, pages))
 ENTRY(sqlite3_deserialize,
-      (sqlite3 * db, const char *schema, unsigned char *data, int64_t size, int64_t space,
+      (sqlite3 * db, const char *schema, unsigned char *data, sqlite3_int64 size, sqlite3_int64 space,
        unsigned flags),
       (db, schema, data, size, space, flags))

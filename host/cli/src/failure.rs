@@ -84,7 +84,7 @@ pub fn say(kind: &str, message: &str) {
 fn library_hint(error: &anyhow::Error) -> Option<String> {
     let advice = match error.chain().find_map(|cause| cause.downcast_ref())? {
         vtwasm::Error::Cache { source, .. } => match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 "free some space, or point VTWASM_CACHE to a folder on another disk"
             }
             _ => "point VTWASM_CACHE to a folder that you can write to",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use vtwasm::{Engine, Input, Limit, Limits, Outcome, Output, Sandbox};
@@ -13,12 +14,14 @@ use crate::options::{LimitFlags, RunOptions};
 use crate::permissions;
 use crate::program::Program;
 use crate::signals;
+use crate::units::show_size;
 
 /// Runs the program and returns the exit code of the process.
 pub fn run(options: &RunOptions) -> Result<u8> {
     let program = Program::find(options)?;
     let engine = Engine::new().context("starting the WebAssembly engine")?;
-    let sandbox = sandbox(&engine, options, &program)?;
+    let limits = limits(&options.limits)?;
+    let sandbox = sandbox(&engine, options, &program, limits.clone())?;
     let ended = signals::listen(sandbox.handle(), program.interactive)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -26,16 +29,15 @@ pub fn run(options: &RunOptions) -> Result<u8> {
     let report = runtime.block_on(sandbox.run()).context("running the program")?;
     match ended.by_signal() {
         Some(code) => Ok(code),
-        None => Ok(tell(&report.outcome)),
+        None => Ok(tell(&report.outcome, &limits)),
     }
 }
 
 /// The sandbox for `program`, with what the flags allow and nothing else.
-fn sandbox(engine: &Engine, options: &RunOptions, program: &Program) -> Result<Sandbox> {
+fn sandbox(engine: &Engine, options: &RunOptions, program: &Program, limits: Limits) -> Result<Sandbox> {
     let mounts = permissions::mounts(&options.permissions, program.folder.as_deref())?;
     let environment = permissions::environment(&options.permissions)?;
     let network = network::network(&options.permissions)?;
-    let limits = limits(&options.limits)?;
     let python = artifact::open(engine)?;
     let mut builder = Sandbox::builder(&python);
     builder
@@ -84,17 +86,21 @@ fn limits(flags: &LimitFlags) -> Result<Limits> {
     Ok(limits)
 }
 
+/// wasmtime's words for it.
+const STACK_EXHAUSTED: &str = "call stack exhausted";
+
 /// Says how the run ended where the program has not said so itself, and gives the exit code.
-fn tell(outcome: &Outcome) -> u8 {
+fn tell(outcome: &Outcome, limits: &Limits) -> u8 {
     match outcome {
         // The kernel keeps eight bits of an exit code, and so does every Python.
         Outcome::Exited(code) => *code as u8,
         Outcome::LimitHit(limit) => {
+            let (value, flag) = value_and_flag(limit, limits);
             say(
                 "error",
-                &format!("the program was ended: it reached its limit of {limit}"),
+                &format!("the program was ended: it reached its limit of {value} of {limit}"),
             );
-            say("hint", &format!("allow it more with {}", flag_of(limit)));
+            say("hint", &format!("allow it more with {flag}"));
             exit::LIMIT
         }
         Outcome::Deadlocked => {
@@ -107,6 +113,18 @@ fn tell(outcome: &Outcome) -> u8 {
         Outcome::Killed => {
             say("error", "the program was killed");
             exit::HOST
+        }
+        Outcome::Trapped(message) if message.contains(STACK_EXHAUSTED) => {
+            say(
+                "error",
+                "Python crashed inside the sandbox: its C code recursed beyond its thread's stack",
+            );
+            say(
+                "hint",
+                "CPython checks no depth where iterators are chained and where some nested objects are \
+                 freed: native Python crashes there too, only later; build them less deep",
+            );
+            exit::TRAP
         }
         Outcome::Trapped(message) => {
             say("error", &format!("Python crashed inside the sandbox: {message}"));
@@ -123,12 +141,14 @@ fn tell(outcome: &Outcome) -> u8 {
     }
 }
 
-/// The flag that sets a limit.
-fn flag_of(limit: &Limit) -> &'static str {
+/// How much a limit allows, and the flag that sets it.
+fn value_and_flag(limit: &Limit, limits: &Limits) -> (String, &'static str) {
+    let time = |time: Option<Duration>| format!("{:?}", time.unwrap_or_default());
     match limit {
-        Limit::CpuTime => "--cpu-time",
-        Limit::WallTime => "--timeout",
-        Limit::Output => "--max-output",
-        _ => "a flag of `vtwasm run --help`",
+        Limit::CpuTime => (time(limits.cpu_time), "--cpu-time"),
+        Limit::WallTime => (time(limits.wall_time), "--timeout"),
+        Limit::Output => (show_size(limits.output.unwrap_or_default()), "--max-output"),
+        Limit::Memory => (show_size(limits.memory), "--memory"),
+        _ => ("what it may use".into(), "a flag of `vtwasm run --help`"),
     }
 }

@@ -65,9 +65,16 @@ fn parse(text: &str, units: &[(&str, u64)], example: &str, names: &str) -> Resul
     Ok(value as u64)
 }
 
-/// `bytes` in the largest binary unit that divides it, for people.
+/// `bytes` in the largest unit that divides it, for people.
 pub fn show_size(bytes: u64) -> String {
-    let unit = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let unit = [
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+        ("kB", 1000),
+    ];
     match unit
         .into_iter()
         .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
@@ -120,7 +127,8 @@ mod tests {
     #[test]
     fn sizes_are_shown_in_the_unit_that_divides_them() {
         assert_eq!(show_size(512 << 20), "512 MiB");
-        assert_eq!(show_size(10_000_000), "10000000 bytes");
+        assert_eq!(show_size(10_000_000), "10 MB");
+        assert_eq!(show_size(1001), "1001 bytes");
         assert_eq!(show_size(0), "0 bytes");
     }
 }

@@ -1,5 +1,6 @@
 //! What one sandbox may use at most.
 
+use crate::outcome::{Limit, Outcome, Stop};
 use std::time::Duration;
 
 /// The limits of one sandbox. A limit of memory or threads is felt by Python as an exception;
@@ -7,7 +8,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of linear memory: `MemoryError` beyond. At most 4 GiB, which is the default.
+    /// Bytes of linear memory: `MemoryError` beyond, or [`Limit::Memory`] if Python cannot even start.
+    /// At most 4 GiB, which is the default.
     pub memory: u64,
     /// Time from the start to the end. None by default.
     pub wall_time: Option<Duration>,
@@ -73,10 +75,13 @@ impl wasmtime::ResourceLimiter for Memory {
         1
     }
 
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         self.before = self.size;
         if desired > self.limit {
-            return Ok(false);
+            return match current {
+                0 => Err(Stop(Outcome::LimitHit(Limit::Memory)).into()),
+                _ => Ok(false),
+            };
         }
         self.size = desired;
         self.peak = self.peak.max(desired);

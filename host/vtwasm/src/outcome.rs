@@ -19,7 +19,7 @@ pub enum Outcome {
     Trapped(String),
 }
 
-/// A limit that ends a run. Other limits (memory, threads) are exceptions inside Python.
+/// A limit that ends a run. Python feels other limits (threads, more memory) as exceptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
@@ -29,6 +29,8 @@ pub enum Limit {
     WallTime,
     /// [`Limits::output`](crate::Limits::output).
     Output,
+    /// [`Limits::memory`](crate::Limits::memory): not even enough for Python to start.
+    Memory,
 }
 
 impl fmt::Display for Limit {
@@ -37,6 +39,7 @@ impl fmt::Display for Limit {
             Limit::CpuTime => "CPU time",
             Limit::WallTime => "wall time",
             Limit::Output => "output",
+            Limit::Memory => "memory",
         })
     }
 }

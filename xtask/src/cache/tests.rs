@@ -82,6 +82,51 @@ fn what_a_killed_build_left_is_swept_away() {
     assert!(!partial.exists());
 }
 
+/// Names the cache in which the test below, run as a process of its own, is to build for ever.
+const KILLED_BUILDER: &str = "VTWASM_TEST_KILLED_BUILDER";
+
+#[test]
+fn a_builder_that_is_killed_leaves_neither_its_lock_nor_an_entry() {
+    if let Some(root) = std::env::var_os(KILLED_BUILDER) {
+        build_for_ever(&Cache::at(root.into()));
+    }
+    let fixture = Fixture::new();
+    let mut builder = std::process::Command::new(std::env::current_exe().expect("a test is a program"))
+        .args([
+            "--exact",
+            "cache::tests::a_builder_that_is_killed_leaves_neither_its_lock_nor_an_entry",
+        ])
+        .env(KILLED_BUILDER, fixture.cache.root())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let partial = fixture.cache.path("stage", &key("a")).with_extension("partial");
+    while !partial.join("half").exists() {
+        assert!(
+            builder.try_wait().expect("it is a child").is_none(),
+            "it ended by itself"
+        );
+        std::thread::yield_now();
+    }
+    builder.kill().expect("it runs");
+    builder.wait().expect("it is a child");
+    assert!(partial.join("half").exists(), "it could not clean up");
+    assert_eq!(fixture.cache.find("stage", &key("a")), None);
+    let entry = fixture.ensure(&key("a")).expect("the next one builds");
+    assert!(!entry.join("half").exists() && !partial.exists());
+}
+
+fn build_for_ever(cache: &Cache) {
+    let progress = Progress::silent();
+    let lock = BuildLock::take(cache, &progress).expect("the lock is free");
+    let _ = cache.ensure(&lock, "stage", &key("a"), &progress, |directory| {
+        fs::write(directory.join("half"), "a part of it")?;
+        loop {
+            std::thread::park();
+        }
+    });
+}
+
 #[test]
 fn an_entry_with_a_shortened_file_is_built_again() {
     let fixture = Fixture::new();

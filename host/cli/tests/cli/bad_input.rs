@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 use insta::assert_snapshot;
 use tempfile::{TempDir, tempdir};
@@ -253,6 +254,55 @@ fn an_artifact_that_does_not_fit_is_refused() {
             "{}",
             run.stderr
         );
+    }
+}
+
+/// Imports `exit` of `vtwasm:host/fibers@0.9.0`, and is nothing more.
+const COMPONENT_OF_ANOTHER_VERSION: &[u8] = b"\0asm\x0d\0\x01\0\
+    \x07\x11\x01\x42\x02\x01\x40\x00\x01\x00\x04\x00\x04exit\x01\x00\
+    \x0a\x1d\x01\x00\x18vtwasm:host/fibers@0.9.0\x05\x00";
+
+#[test]
+fn an_artifact_of_another_version_is_refused_and_says_what_it_wants() {
+    let folder = artifact(COMPONENT_OF_ANOTHER_VERSION);
+    let mut command = vtwasm();
+    command
+        .args(["run", "-c", ""])
+        .env("VTWASM_PYTHON", folder.path());
+    let run = end(command.env("VTWASM_CACHE", folder.path().join("cache")));
+    assert_eq!(run.code(), 125);
+    for words in [
+        "vtwasm:host/fibers@0.9.0",
+        "hint: build Python for this version of vtwasm",
+    ] {
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
+}
+
+/// Runs vtwasm with its cache on a disk of a megabyte, or where that cannot be had, in a process whose
+/// files end at a megabyte; then lists what it left.
+#[cfg(feature = "embed")]
+const ON_A_SMALL_DISK: &str = r#"
+    if unshare -rm true 2>/dev/null; then
+        exec unshare -rm sh -c 'mount -t tmpfs -o size=1m none "$1" || exit 99
+            "$2" run -c ""; code=$?; find "$1" -type f; exit $code' sh "$1" "$2"
+    fi
+    trap "" XFSZ; ulimit -f 1024; "$2" run -c ""; code=$?; find "$1" -type f; exit $code"#;
+
+#[cfg(feature = "embed")]
+#[test]
+fn a_full_disk_says_to_free_some_space_and_nothing_half_written_stays() {
+    let folder = tempdir().unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", ON_A_SMALL_DISK, "sh"])
+        .args([folder.path(), Path::new(env!("CARGO_BIN_EXE_vtwasm"))]);
+    let run = end(shell
+        .env("VTWASM_CACHE", folder.path())
+        .env_remove("VTWASM_PYTHON"));
+    assert_eq!((run.code(), run.stdout.as_str()), (125, ""), "{}", run.stderr);
+    for words in ["cannot write", "hint: free some space"] {
+        assert!(run.stderr.contains(words), "{}", run.stderr);
     }
 }
 

@@ -2,12 +2,12 @@
 
 use insta::assert_snapshot;
 
-use crate::run_code;
+use crate::{run, run_code};
 
 #[test]
 fn a_loop_ends_at_the_timeout() {
     assert_snapshot!(run_code(&["--timeout", "300ms"], "while True: pass").shown(""), @r#"
-    error: the program was ended: it reached its limit of wall time
+    error: the program was ended: it reached its limit of 300ms of wall time
     hint: allow it more with --timeout
     [exit status: 124]
     "#);
@@ -16,10 +16,44 @@ fn a_loop_ends_at_the_timeout() {
 #[test]
 fn a_loop_ends_when_its_processor_time_is_used_up() {
     assert_snapshot!(run_code(&["--cpu-time", "300ms"], "while True: pass").shown(""), @r#"
-    error: the program was ended: it reached its limit of CPU time
+    error: the program was ended: it reached its limit of 300ms of CPU time
     hint: allow it more with --cpu-time
     [exit status: 124]
     "#);
+}
+
+#[test]
+fn too_little_memory_for_python_itself_is_said() {
+    assert_snapshot!(run_code(&["--memory", "1MiB"], "").shown(""), @r#"
+    error: the program was ended: it reached its limit of 1 MiB of memory
+    hint: allow it more with --memory
+    [exit status: 124]
+    "#);
+}
+
+#[test]
+fn a_recursion_that_cpython_does_not_count_ends_with_words_of_its_own() {
+    let code = "
+it = iter([1])
+for _ in range(200_000): it = map(int, it)
+next(it)";
+    assert_snapshot!(run_code(&[], code).shown(""), @r#"
+    error: Python crashed inside the sandbox: its C code recursed beyond its thread's stack
+    hint: CPython checks no depth where iterators are chained and where some nested objects are freed: native Python crashes there too, only later; build them less deep
+    [exit status: 122]
+    "#);
+}
+
+#[test]
+fn greedy_philosophers_are_told_where_each_of_them_waits() {
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/dining_philosophers.py"
+    );
+    let run = run([script, "--greedy"]);
+    assert_eq!((run.code(), run.stdout.as_str()), (123, ""), "{}", run.stderr);
+    assert_eq!(run.stderr.matches(" in dine\n").count(), 5, "{}", run.stderr);
+    assert!(run.stderr.contains("error: deadlock"), "{}", run.stderr);
 }
 
 #[test]
@@ -75,7 +109,7 @@ fn output_beyond_the_limit_ends_the_run() {
         run.stdout.len()
     );
     assert_snapshot!(run.stderr, @r#"
-    error: the program was ended: it reached its limit of output
+    error: the program was ended: it reached its limit of 100 kB of output
     hint: allow it more with --max-output
     "#);
 }
