@@ -142,6 +142,17 @@ fn a_folder_that_was_allowed_can_be_written() {
 }
 
 #[test]
+fn out_of_a_writable_folder_in_a_readable_one_leads_an_absolute_path_and_not_two_dots() {
+    let world = world();
+    let absolute = format!("open('{}').read()", world.path().join("box/data.txt").display());
+    let codes = ["open('sub/../data.txt').read()", absolute.as_str()];
+    assert_eq!(
+        attempt(world.path(), &["--allow-write=sub"], &codes),
+        ["PermissionError", "data"]
+    );
+}
+
+#[test]
 fn everything_can_be_allowed_at_once() {
     let world = world();
     let codes = [
