@@ -23,6 +23,8 @@ extern uint32_t __start_pytls[], __stop_pytls[];
 
 vt_thread *vt_self;
 
+struct vt_woken vt_woken = {.count = VT_WOKEN_MAX};
+
 void vt_fiber_start(vt_thread *thread)
 {
     if (__stop_pytls - __start_pytls != THREAD_LOCAL_WORDS)
@@ -60,7 +62,18 @@ __attribute__((noinline)) enum vt_wake vt_park(enum vt_reason reason, uint32_t s
 }
 
 uint32_t vt_spawn(vt_thread *thread) { return fibers_spawn(thread); }
-void vt_unpark(const vt_thread *thread) { fibers_unpark(thread->fiber); }
+
+void vt_unpark(const vt_thread *thread)
+{
+    uint32_t count = vt_woken.count;
+    if (count == VT_WOKEN_MAX) {
+        fibers_unpark(thread->fiber);
+        return;
+    }
+    vt_woken.fibers[count] = thread->fiber;
+    vt_woken.count = count + 1;
+}
+
 void vt_finish(void) { fibers_finish(); }
 uint64_t vt_now(enum vt_clock clock) { return clocks_now(clock); }
 uint64_t vt_cpu_time(void) { return clocks_cpu_time(); }
@@ -145,7 +158,7 @@ vt_thread *vt_wake_first(struct vt_queue *queue)
     vt_thread *thread = queue->first;
     if (thread) {
         detach(thread);
-        fibers_unpark(thread->fiber);
+        vt_unpark(thread);
     }
     return thread;
 }

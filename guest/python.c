@@ -30,9 +30,10 @@ static struct {
     uint32_t breaker_bit;
     uint32_t interval_us;
     uint32_t native_stack;
-    uint32_t reserved[2];
+    uint32_t woken;
+    uint32_t reserved;
 } control = {
-    .version = 2,
+    .version = 3,
     .breaker_offset = offsetof(PyThreadState, eval_breaker),
     .breaker_bit = _PY_GIL_DROP_REQUEST_BIT,
     .interval_us = 5000,
@@ -76,6 +77,8 @@ void vt_python_start(void)
 {
     use_annexes();
     control.tstate = (uint32_t)(uintptr_t)&_Py_tss_tstate;
+    control.woken = (uint32_t)(uintptr_t)&vt_woken;
+    vt_woken.count = 0;
     fibers_control(&control, &control, sizeof control);
 }
 

@@ -80,6 +80,14 @@ struct __pthread {
 extern vt_thread *vt_self;
 
 /* fiber.c */
+#define VT_WOKEN_MAX 31
+/* `woken` in world.wit; full as long as the host does not know it. */
+struct vt_woken {
+    volatile uint32_t count;
+    volatile uint32_t fibers[VT_WOKEN_MAX];
+};
+extern struct vt_woken vt_woken;
+
 void vt_fiber_start(vt_thread *thread); /* the first call on a new fiber, on its own stack */
 enum vt_wake vt_park(enum vt_reason reason, uint32_t subject, int64_t deadline);
 uint32_t vt_spawn(vt_thread *thread);

@@ -13,11 +13,14 @@
 //! - Accesses are atomic: no other host thread touches the memory meanwhile, but wasm's own accesses
 //!   are not Rust's.
 
+use crate::scheduler::FiberId;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const WORDS: usize = 8;
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// How many fibers the guest's list of woken ones has room for.
+const WOKEN_MAX: u32 = 31;
 
 /// The guest was made for another host.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -32,6 +35,7 @@ pub(crate) struct Control {
     tstate: u32,
     breaker_offset: u32,
     breaker_bit: u32,
+    woken: u32,
 }
 
 impl Control {
@@ -64,6 +68,7 @@ impl Control {
             tstate: word(1),
             breaker_offset: word(2),
             breaker_bit: word(3),
+            woken: word(6),
         })
     }
 
@@ -89,6 +94,20 @@ impl Control {
         {
             breaker.fetch_or(self.breaker_bit, Ordering::Relaxed);
         }
+    }
+
+    /// The fibers that the guest has woken since the last time. They count as taken, even if the
+    /// iterator is not run to its end.
+    pub(crate) fn take_woken(self, length: usize) -> impl Iterator<Item = FiberId> {
+        // Most often there is none, and a plain load costs less than a swap.
+        let count = self
+            .word(self.woken, length)
+            .filter(|count| count.load(Ordering::Relaxed) != 0)
+            .map_or(0, |count| count.swap(0, Ordering::Relaxed));
+        (1..=count.min(WOKEN_MAX)).filter_map(move |i| {
+            let fiber = self.word(self.woken.checked_add(4 * i)?, length)?;
+            Some(FiberId(fiber.load(Ordering::Relaxed)))
+        })
     }
 
     fn word(&self, address: u32, length: usize) -> Option<&AtomicU32> {
@@ -126,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_bit_is_set_in_the_current_thread_state() {
-        let mut memory = memory([2, 400, 12, 1, 5000, 0, 0, 0]);
+        let mut memory = memory([3, 400, 12, 1, 5000, 0, 0, 0]);
         memory[100] = 800;
         let control = control(&memory).unwrap();
         control.ask_to_give_way(4096);
@@ -144,11 +163,34 @@ mod tests {
             (400, 4090),
             (400, 4093),
         ] {
-            let mut memory = memory([2, tstate, 12, 1, 5000, 0, 0, 0]);
+            let mut memory = memory([3, tstate, 12, 1, 5000, 0, 0, 0]);
             memory[100] = state;
             let before = memory.clone();
             control(&memory).unwrap().ask_to_give_way(4096);
             assert_eq!(memory, before);
+        }
+    }
+
+    #[test]
+    fn woken_fibers_are_taken_once_and_in_their_order() {
+        let mut memory = memory([3, 0, 0, 0, 0, 0, 400, 0]);
+        memory[100..103].copy_from_slice(&[2, 7, 5]);
+        let control = control(&memory).unwrap();
+        let taken: Vec<_> = control.take_woken(4096).collect();
+        assert_eq!(taken, [FiberId(7), FiberId(5)]);
+        assert_eq!(memory[100], 0);
+        assert_eq!(control.take_woken(4096).count(), 0);
+    }
+
+    #[test]
+    fn a_spoilt_list_of_woken_fibers_reads_nothing_beyond_itself_or_the_memory() {
+        for (address, taken) in [(400, 31), (4088, 1), (4092, 0), (4093, 0), (u32::MAX - 3, 0)] {
+            let mut memory = memory([3, 0, 0, 0, 0, 0, address, 0]);
+            memory[100] = u32::MAX;
+            memory[1022] = u32::MAX;
+            memory[1023] = u32::MAX;
+            let control = control(&memory).unwrap();
+            assert_eq!(control.take_woken(4096).count(), taken, "at {address}");
         }
     }
 
@@ -159,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_guest_that_counts_on_larger_stacks_is_refused() {
-        let wants = |bytes| control(&memory([2, 0, 0, 0, 0, bytes, 0, 0])).map(drop);
+        let wants = |bytes| control(&memory([3, 0, 0, 0, 0, bytes, 0, 0])).map(drop);
         assert!(wants(1 << 20).is_ok());
         let error = wants((1 << 20) + 1024).unwrap_err().to_string();
         assert!(

@@ -11,7 +11,8 @@ use crate::ticker::Alarm;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use wasmtime::component::TypedFunc;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
@@ -65,7 +66,7 @@ pub(crate) fn arm(store: &mut Store<State>, deadlines: Deadlines) {
         state.net.tick();
         let size = state.memory.size();
         let interval = state.control.and_then(|control| control.interval(size));
-        if state.fibers.tick(interval)
+        if state.fibers.tick(interval, state.woken())
             && let Some(control) = state.control
         {
             control.ask_to_give_way(size);
@@ -111,6 +112,15 @@ pub(crate) async fn run(
     .await
 }
 
+/// Whether a future wants to be polled.
+struct News(AtomicBool);
+
+impl Wake for News {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 async fn main_and_threads(
     store: &mut Store<State>,
     fibers: &Fibers,
@@ -120,13 +130,20 @@ async fn main_and_threads(
     let run = store.run_concurrent(async |accessor| {
         let call = accessor.with(|store| main.start_call_concurrent(store, ()))?;
         let mut ended = pin!(main.finish_call_concurrent(accessor, call));
-        // wasmtime polls this once per piece of work: it must stay cheap.
-        poll_fn(|context| {
+        let has_news = Arc::new(News(AtomicBool::new(true)));
+        let waker = Waker::from(has_news.clone());
+        // wasmtime polls this once per piece of work: it must stay cheap. What ends the main function
+        // is such a piece of work, so this need not be woken to be polled after it.
+        poll_fn(|_| {
             if let Some(argument) = fibers.take_start() {
                 // The thread tells its end by `finish`, so nobody needs the call's own.
                 accessor.with(|store| thread.start_call_concurrent(store, (argument,)))?;
             }
-            ended.as_mut().poll(context)
+            if has_news.0.load(Ordering::Relaxed) {
+                has_news.0.store(false, Ordering::Relaxed);
+                return ended.as_mut().poll(&mut Context::from_waker(&waker));
+            }
+            Poll::Pending
         })
         .await
     });

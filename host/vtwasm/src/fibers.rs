@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 /// One sandbox's fibers, shared by its host functions, its driver, its stdio threads and its handles.
 pub(crate) struct Fibers {
     core: Mutex<Core>,
+    /// A picked fiber that has yet to be started: [`START`] and the argument of `run-thread`; or 0.
+    start: AtomicU64,
     started: Instant,
     /// The driver's waker: for wakes that come from outside the run.
     driver: AtomicWaker,
@@ -33,8 +35,6 @@ struct Core {
     scheduler: Scheduler,
     /// What `park` of each fiber returns, and whom to tell. Index: fiber − 1.
     parked: Vec<Parked>,
-    /// A picked fiber that has yet to be started: the argument of `run-thread`.
-    start: Option<u32>,
 }
 
 #[derive(Default)]
@@ -43,23 +43,12 @@ struct Parked {
     waker: Option<Waker>,
 }
 
+const START: u64 = 1 << 32;
+
 impl Core {
-    /// Lets the next fiber go on, if none runs and one is ready. True if one was found.
-    fn dispatch(&mut self, now: u64) -> bool {
-        match self.scheduler.pick(now) {
-            None => false,
-            Some(Pick::Start(_, thread)) => {
-                self.start = Some(thread);
-                true
-            }
-            Some(Pick::Resume(fiber, wake)) => {
-                let parked = self.parked(fiber);
-                parked.wake = Some(wake);
-                if let Some(waker) = parked.waker.take() {
-                    waker.wake();
-                }
-                true
-            }
+    fn wake_all(&mut self, woken: impl Iterator<Item = FiberId>) {
+        for fiber in woken {
+            self.scheduler.wake(fiber, Wake::Ready);
         }
     }
 
@@ -78,8 +67,8 @@ impl Fibers {
             core: Mutex::new(Core {
                 scheduler: Scheduler::new(max_threads as usize),
                 parked: Vec::new(),
-                start: None,
             }),
+            start: AtomicU64::new(0),
             started: Instant::now(),
             driver: AtomicWaker::new(),
             killed: AtomicBool::new(false),
@@ -106,39 +95,67 @@ impl Fibers {
         }
     }
 
-    // ---- what the guest does ----
-
-    /// A new fiber, or `None` at the limit.
-    pub(crate) fn spawn(&self, thread: u32) -> Option<FiberId> {
-        self.core().scheduler.spawn(thread)
-    }
-
-    /// The running fiber parks; the future resolves when it is its turn again.
-    pub(crate) fn park(self: &Arc<Self>, reason: Reason, deadline: Option<u64>) -> Park {
-        let now = self.now();
-        let mut core = self.core();
-        let fiber = core.scheduler.running();
-        core.scheduler.block(now, reason, deadline);
-        core.scheduler.expire(now);
-        core.dispatch(now);
-        drop(core);
-        Park {
-            fibers: self.clone(),
-            fiber,
+    /// Lets the next fiber go on, if none runs and one is ready. True if one was found.
+    fn dispatch(&self, core: &mut Core, now: u64) -> bool {
+        match core.scheduler.pick(now) {
+            None => false,
+            Some(Pick::Start(_, thread)) => {
+                self.start.store(START | u64::from(thread), Ordering::Relaxed);
+                true
+            }
+            Some(Pick::Resume(fiber, wake)) => {
+                let parked = core.parked(fiber);
+                parked.wake = Some(wake);
+                if let Some(waker) = parked.waker.take() {
+                    waker.wake();
+                }
+                true
+            }
         }
     }
 
-    pub(crate) fn unpark(&self, fiber: FiberId) {
-        self.core().scheduler.wake(fiber, Wake::Ready);
+    // ---- what the guest does; `woken` is whom it has woken before ----
+
+    /// A new fiber, or `None` at the limit.
+    pub(crate) fn spawn(&self, thread: u32, woken: impl Iterator<Item = FiberId>) -> Option<FiberId> {
+        let mut core = self.core();
+        core.wake_all(woken);
+        core.scheduler.spawn(thread)
+    }
+
+    /// The running fiber parks; the future resolves when it is its turn again.
+    pub(crate) fn park(
+        self: &Arc<Self>,
+        reason: Reason,
+        deadline: Option<u64>,
+        woken: impl Iterator<Item = FiberId>,
+    ) -> Park {
+        let now = self.now();
+        let mut core = self.core();
+        core.wake_all(woken);
+        let fiber = core.scheduler.running();
+        core.scheduler.block(now, reason, deadline);
+        core.scheduler.expire(now);
+        self.dispatch(&mut core, now);
+        Park {
+            fibers: self.clone(),
+            fiber,
+            again: fiber.and_then(|fiber| core.parked(fiber).wake.take()),
+        }
+    }
+
+    pub(crate) fn unpark(&self, woken: impl Iterator<Item = FiberId>) {
+        self.core().wake_all(woken);
     }
 
     /// The running fiber is over.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(&self, woken: impl Iterator<Item = FiberId>) {
         let now = self.now();
         let mut core = self.core();
+        core.wake_all(woken);
         core.scheduler.finish();
         core.scheduler.expire(now);
-        core.dispatch(now);
+        self.dispatch(&mut core, now);
     }
 
     /// The running fiber subscribes to something outside: [`Scheduler::subscribe`].
@@ -155,7 +172,12 @@ impl Fibers {
 
     /// The argument of the next fiber to start, once.
     pub(crate) fn take_start(&self) -> Option<u32> {
-        self.core().start.take()
+        let start = self.start.load(Ordering::Relaxed);
+        if start == 0 {
+            return None;
+        }
+        self.start.store(0, Ordering::Relaxed);
+        Some(start as u32)
     }
 
     /// Wakes what is due and lets a fiber go on if none runs.
@@ -163,7 +185,7 @@ impl Fibers {
         let now = self.now();
         let mut core = self.core();
         core.scheduler.expire(now);
-        core.dispatch(now);
+        self.dispatch(&mut core, now);
     }
 
     /// What the sandbox waits for, if every fiber of it waits.
@@ -184,13 +206,14 @@ impl Fibers {
         let now = self.now();
         let mut core = self.core();
         core.scheduler.wake(FiberId::MAIN, Wake::Deadlocked);
-        core.dispatch(now)
+        self.dispatch(&mut core, now)
     }
 
     /// At a tick: whether the running fiber should give way. `interval` is the guest's wish.
-    pub(crate) fn tick(&self, interval: Option<Duration>) -> bool {
+    pub(crate) fn tick(&self, interval: Option<Duration>, woken: impl Iterator<Item = FiberId>) -> bool {
         let now = self.now();
         let mut core = self.core();
+        core.wake_all(woken);
         if let Some(interval) = interval {
             core.scheduler.set_interval(interval);
         }
@@ -283,15 +306,24 @@ pub(crate) struct Park {
     fibers: Arc<Fibers>,
     /// `None` for a guest that parks while the scheduler thinks that nobody runs: it stays there.
     fiber: Option<FiberId>,
+    /// It was its own turn again at once.
+    again: Option<Wake>,
 }
 
 impl Future for Park {
     type Output = Wake;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Wake> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Wake> {
+        if let Some(wake) = self.again.take() {
+            return Poll::Ready(wake);
+        }
         let Some(fiber) = self.fiber else {
             return Poll::Pending;
         };
+        // wasmtime's first poll, before it puts the future where it can be woken.
+        if context.waker().will_wake(Waker::noop()) {
+            return Poll::Pending;
+        }
         let mut core = self.fibers.core();
         let parked = core.parked(fiber);
         match parked.wake.take() {

@@ -43,6 +43,14 @@ impl WasiView for State {
 }
 
 impl State {
+    /// The fibers that the guest has woken without a call.
+    pub(crate) fn woken(&self) -> impl Iterator<Item = FiberId> + use<> {
+        let size = self.memory.size();
+        self.control
+            .into_iter()
+            .flat_map(move |control| control.take_woken(size))
+    }
+
     fn output(&mut self, fd: u32) -> Option<&mut Stdout> {
         self.outputs.as_mut()?.get_mut((fd as usize).checked_sub(1)?)
     }
@@ -167,7 +175,7 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             if !state.stacks.add_one() {
                 return Ok((0,));
             }
-            let fiber = state.fibers.spawn(thread);
+            let fiber = state.fibers.spawn(thread, state.woken());
             match fiber {
                 Some(_) => state.threads += 1,
                 None => state.stacks.remove_one(),
@@ -179,17 +187,22 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "park",
         |accessor: &Accessor<State>, (reason, _subject, deadline): (WitReason, u32, i64)| {
             let deadline = u64::try_from(deadline).ok();
-            let park = accessor.with(|mut access| access.get().fibers.park(reason.into(), deadline));
+            let park = accessor.with(|mut access| {
+                let state = access.get();
+                state.fibers.park(reason.into(), deadline, state.woken())
+            });
             Box::pin(async move { Ok((WitWake::from(park.await),)) })
         },
     )?;
     instance.func_wrap("unpark", |store: StoreContextMut<'_, State>, (fiber,): (u32,)| {
-        store.data().fibers.unpark(FiberId(fiber));
+        let state = store.data();
+        state.fibers.unpark(state.woken().chain([FiberId(fiber)]));
         Ok(())
     })?;
     instance.func_wrap("finish", |mut store: StoreContextMut<'_, State>, (): ()| {
-        store.data_mut().stacks.remove_one();
-        store.data().fibers.finish();
+        let state = store.data_mut();
+        state.stacks.remove_one();
+        state.fibers.finish(state.woken());
         Ok(())
     })?;
     instance.func_wrap(

@@ -39,7 +39,7 @@ impl World {
     /// The main fiber parks until somebody wakes it or the time is over.
     async fn park(&self, limit: Duration) -> Wake {
         let deadline = self.fibers.now() + limit.as_nanos() as u64;
-        let mut park = pin!(self.fibers.park(Reason::Io, Some(deadline)));
+        let mut park = pin!(self.fibers.park(Reason::Io, Some(deadline), std::iter::empty()));
         let mut timer = pin!(tokio::time::sleep(limit + Duration::from_millis(2)));
         poll_fn(|context| {
             self.fibers.register_driver(context.waker());
@@ -300,7 +300,7 @@ async fn a_closed_network_lets_nothing_in_or_out_and_says_so() {
     assert_eq!(world.net.look_up_address(to.ip()), Err(errno::NOTCAPABLE));
     // Nothing can come, so that waiting for it is a deadlock.
     assert!(!world.net.subscribe(datagram, Readiness::READABLE));
-    let _parked = world.fibers.park(Reason::Io, None);
+    let _parked = world.fibers.park(Reason::Io, None, std::iter::empty());
     assert!(matches!(
         world.fibers.idle_until(),
         crate::fibers::Idle::Deadlocked
