@@ -20,8 +20,9 @@ const ANSWERS: usize = 1024;
 /// multicast or otherwise special (in IPv6's clothes too) are open only by a rule that names them by
 /// address, by block or as `localhost`; no answer of a name server opens them.
 ///
-/// A rule by name cannot tell two hosts behind one address apart. Names are looked up only if a rule
-/// names them or public addresses are open, because a look-up itself tells name servers something.
+/// A rule by name cannot tell two hosts behind one address apart, and a public address of this machine
+/// or of its neighbours is as public as any. Names are looked up only if a rule names them or public
+/// addresses are open, because a look-up itself tells name servers something.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     connect: Vec<Rule>,

@@ -154,10 +154,12 @@ impl Net {
         if inner.watches >= WATCHES {
             return Err(errno::NOSPC);
         }
-        inner.watches += 1;
         let entry = inner.table.socket(socket).ok_or(errno::BADF)?;
+        // Nothing ever happens to a socket of a closed network, and so nothing is armed.
+        if !self.arm(entry, socket, interest) && self.network.is_open() {
+            return Err(errno::NOSPC);
+        }
         entry.pollers.push(poller);
-        self.arm(entry, socket, interest);
         let ready = !edge && entry.is_ready(interest, true) != Readiness::empty();
         let watch = Watch {
             interest,
@@ -169,6 +171,7 @@ impl Net {
             entry.enqueue(socket);
             self.notify(entry.waiters.take(Readiness::READABLE));
         }
+        inner.watches += 1;
         Ok(())
     }
 
