@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::Session;
+use super::build::built;
 use crate::cache::BuildLock;
 use crate::packages::Packages;
 use crate::recipe::{Options, Stage};
@@ -25,8 +26,12 @@ pub struct Python {
     #[command(flatten)]
     options: Options,
     /// Build CPython for this machine at -O3 instead, and print the program's path
-    #[arg(long, conflicts_with_all = ["update_lock", "verify", "prune"])]
+    #[arg(long, conflicts_with_all = ["update_lock", "verify", "prune", "profile"])]
     native: bool,
+    /// Run python-wasm/train.py and write how it went to python-wasm/python.profdata.xz: CPython is
+    /// compiled by it
+    #[arg(long, conflicts_with_all = ["update_lock", "verify", "prune"])]
+    profile: bool,
     /// Write the newest signed versions of all packages to python-wasm/packages.lock
     #[arg(long, conflicts_with_all = ["verify", "prune"])]
     update_lock: bool,
@@ -43,6 +48,9 @@ impl Python {
         if self.update_lock {
             return self.update_lock();
         }
+        if self.profile {
+            return self.renew_profile();
+        }
         let mut session = Session::open(&self.options)?;
         if self.verify {
             verify(&session)?;
@@ -58,6 +66,15 @@ impl Python {
             session.recipe.artifact()?.directory
         };
         println!("{}", made.display());
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn renew_profile(&self) -> Result<ExitCode> {
+        let program = built(&self.options)?.program;
+        let mut options = self.options.clone();
+        options.instrumented = true;
+        let mut session = Session::open(&options)?;
+        println!("{}", session.recipe.renew_profile(&program)?.display());
         Ok(ExitCode::SUCCESS)
     }
 

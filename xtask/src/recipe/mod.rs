@@ -15,7 +15,8 @@
 //! - `source`: CPython's source with Debian's corrections
 //! - `helper`: the same Python for this machine, as small as can be; it freezes and compiles modules
 //! - `patched`: the source with this project's patches
-//! - `configured`, `objects`: CPython's own build, stopped before it links
+//! - `configured`, `objects`: CPython's own build, stopped before it links; `profile` says which of
+//!   its branches are taken, `hot` optimises what most programs spend their time in
 //! - `stdlib`: the zip that Python imports from
 //! - `python`: guest/ linked to it all, as a core module and as a component
 //! - `posix`: guest/ linked to its test alone (only for tests)
@@ -23,6 +24,7 @@
 mod component;
 mod configured;
 mod helper;
+mod hot;
 mod libraries;
 mod native;
 mod objects;
@@ -30,6 +32,7 @@ mod openssl;
 mod patched;
 mod plan;
 mod posix;
+mod profile;
 mod python;
 mod source;
 mod stdlib;
@@ -60,6 +63,9 @@ pub struct Options {
     /// Keep the name section in python.core.wasm and python.wasm, for profilers
     #[arg(long)]
     pub debug_names: bool,
+    /// Count how often each branch is taken (see `profile`)
+    #[arg(skip)]
+    pub instrumented: bool,
 }
 
 /// A finished artifact.
@@ -127,6 +133,14 @@ impl Recipe {
     /// The test of the POSIX layer, an artifact without Python: its directory.
     pub fn posix(&mut self) -> Result<PathBuf> {
         self.beside(Stage::Posix)
+    }
+
+    /// Runs the training on this recipe's instrumented artifact, in the sandbox of the program
+    /// `vtwasm`, and returns where the new profile is.
+    pub fn renew_profile(&mut self, vtwasm: &Path) -> Result<PathBuf> {
+        let python = self.artifact()?.directory;
+        self.packages.obtain(&profile::packages())?;
+        profile::renew(self, vtwasm, &python)
     }
 
     /// The entry of a stage that is no part of the artifact.

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::plan::{Inputs, Stage};
-use super::{Recipe, configured, jobs, relative, source, toolchain};
+use super::{Recipe, configured, hot, jobs, profile, relative, source, toolchain};
 use crate::cache::Key;
 use crate::process::{Runner, output};
 
 /// What the guest needs in every object, beside configure's [`configured::OPT`]. The forced header
-/// includes others before any of CPython's could say `_GNU_SOURCE`.
-const FORCED: &str = "-w -D_GNU_SOURCE=1 -include vtwasm_force.h";
+/// includes others before any of CPython's could say `_GNU_SOURCE`. Of the warnings only the profile's.
+const FORCED: &str = "-Wno-everything -Wbackend-plugin -D_GNU_SOURCE=1 -include vtwasm_force.h";
 
 /// CPython's -fno-strict-overflow makes recent clangs give up folding pointer offsets, which costs
 /// a few percent; integers still wrap. Older clangs do not know the flag and do not need it.
@@ -28,6 +28,7 @@ const ARCHIVES: &[&str] = &[
 const PRINT: &str = "\
 vtwasm-print:
 \t@echo LIBRARY=$(LIBRARY)
+\t@echo OBJECT_OBJS=$(OBJECT_OBJS)
 \t@echo MODLIBS=$(MODLIBS)
 \t@echo LIBS=$(LIBS) $(SYSLIBS)
 ";
@@ -38,10 +39,11 @@ pub fn key(inputs: &Inputs) -> Result<Key> {
         .guest()
         .join("include")
         .join(configured::FORCED_HEADER);
-    Ok(inputs
+    let key = inputs
         .key(Stage::Objects, include_str!("objects.rs"), &[Stage::Configured])
-        .file(&header)?
-        .finish())
+        .text("hot", include_str!("hot.rs"))
+        .file(&header)?;
+    Ok(profile::add_to_key(key, inputs.workspace, inputs.options)?.finish())
 }
 
 /// The header directories that guest/ is compiled with.
@@ -92,21 +94,39 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     configured::copy_guest_headers(&recipe.workspace, directory)?;
 
     let opt = format!(
-        "{} {FORCED} {}",
+        "{} {FORCED} {} {}",
         configured::OPT,
-        keep_pointers(&runner, directory)?
+        keep_pointers(&runner, directory)?,
+        profile::flags(recipe, &runner, directory)?
     );
     let tree = source::tree(&recipe.entry(Stage::Patched));
     let library = print(&runner, &build, "LIBRARY")?;
-    let mut make = runner.command("make", &build);
-    make.arg(jobs())
-        .arg(format!("OPT={opt}"))
-        // configure wrote down where it ran.
-        .arg(format!("abs_builddir={}", build.display()))
-        .args([library.trim(), "pybuilddir.txt"])
-        .args(ARCHIVES.iter().filter(|archive| wanted(&tree, archive)))
-        .env("SOURCE_DATE_EPOCH", release_date(&tree)?);
-    runner.run(&mut make)?;
+    let date = release_date(&tree)?;
+    let make = |flag: &str| {
+        let mut make = runner.command("make", &build);
+        make.arg(jobs())
+            .arg(format!("OPT={opt} {flag}"))
+            // configure wrote down where it ran.
+            .arg(format!("abs_builddir={}", build.display()))
+            .env("SOURCE_DATE_EPOCH", &date);
+        make
+    };
+    let hot = match recipe.options.instrumented {
+        true => Vec::new(),
+        false => hot::objects(&runner, &build, &tree)?,
+    };
+    if !hot.is_empty() {
+        runner.run(make(hot::FLAG).args(&hot))?;
+    }
+    runner.run(
+        make("")
+            .args([library.trim(), "pybuilddir.txt"])
+            .args(ARCHIVES.iter().filter(|archive| wanted(&tree, archive))),
+    )?;
+    if !hot.is_empty() {
+        hot::optimise(&runner, &build, &hot, library.trim())?;
+    }
+    profile::finish(recipe, &runner, directory)?;
     collect(recipe, &runner, &build, directory, library.trim())?;
     fs::remove_dir_all(&build)?;
     fs::remove_dir_all(directory.join("guest-include"))?;
@@ -136,7 +156,7 @@ fn release_date(tree: &Path) -> Result<String> {
 }
 
 /// A variable of CPython's makefile.
-fn print(runner: &Runner, build: &Path, name: &str) -> Result<String> {
+pub fn print(runner: &Runner, build: &Path, name: &str) -> Result<String> {
     let extra = build.join("vtwasm.mk");
     fs::write(&extra, PRINT)?;
     let mut make = runner.command("make", build);

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::plan::{Inputs, Stage};
-use super::{Recipe, component, objects, patched, relative, source, toolchain};
+use super::{Recipe, component, objects, patched, profile, relative, source, toolchain};
 use crate::cache::{Key, KeyBuilder, Manifest};
 use crate::process::{Runner, output};
 use crate::workspace::Workspace;
@@ -71,7 +71,8 @@ fn guest_files(guest: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
 
 pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     let runner = recipe.runner("python")?;
-    let sources = guest_sources(&recipe.workspace.guest())?;
+    let mut sources = guest_sources(&recipe.workspace.guest())?;
+    sources.extend(profile::runtime(recipe));
     let headers = objects::include_directories(recipe);
     let libraries = objects::link_arguments(recipe)?;
     make_module(recipe, &runner, directory, &sources, &headers, &libraries)?;
