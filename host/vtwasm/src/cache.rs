@@ -24,6 +24,15 @@ pub fn dir() -> Result<PathBuf> {
         .ok_or(Error::NoCache)
 }
 
+/// A short name for what has this content. It tells one user's files apart; it protects from nothing.
+pub(crate) fn hash(content: &[u8]) -> String {
+    // FNV-1a.
+    let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
 /// Makes the file at `path` unless it is kept already.
 pub(crate) fn keep(path: &Path, make: impl FnOnce() -> Result<Cow<'static, [u8]>>) -> Result<()> {
     if is_kept(path) {

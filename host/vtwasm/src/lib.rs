@@ -20,6 +20,7 @@
 //! - [`python`]: the artifact and its compiled form; [`cache`]: where that is kept;
 //! - [`engine`]: wasmtime's configuration and what all sandboxes share;
 //! - [`sandbox`]: permissions, streams, limits; the run from its start to its report;
+//! - [`certificates`]: whom Python's `ssl` trusts;
 //! - [`driver`]: polls wasmtime's event loop, starts threads, waits for sleepers;
 //! - [`imports`]: the host functions of `wit/world.wit`;
 //! - [`fibers`]: a parked fiber as a future;
@@ -30,6 +31,7 @@
 //! - [`stdio`]: streams; [`errno`]: errors in the guest's terms; [`ticker`]: the clock thread; [`limits`], [`outcome`], [`error`].
 
 mod cache;
+mod certificates;
 mod control;
 mod driver;
 mod engine;
@@ -48,6 +50,7 @@ mod stdio;
 mod ticker;
 
 pub use cache::dir as cache_dir;
+pub use certificates::host_certificates;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use limits::Limits;

@@ -70,7 +70,8 @@ impl Artifact {
     #[cfg(feature = "embed")]
     pub fn embedded() -> Result<Artifact> {
         let zip = include_bytes!(concat!(env!("VTWASM_PYTHON"), "/python313.zip"));
-        let key = key(include_bytes!(concat!(env!("VTWASM_PYTHON"), "/manifest.json")));
+        // The manifest names all that went into the artifact.
+        let key = cache::hash(include_bytes!(concat!(env!("VTWASM_PYTHON"), "/manifest.json")));
         let library = cache::dir()?.join("embedded").join(&key);
         cache::keep(&library.join(LIBRARY), || Ok(Cow::Borrowed(zip.as_slice())))?;
         Ok(Artifact {
@@ -94,7 +95,7 @@ impl Artifact {
         fs::metadata(library.join(LIBRARY)).map_err(|error| problem(LIBRARY, error))?;
         Ok(Artifact {
             origin: library.display().to_string(),
-            key: key(&read(MANIFEST)?),
+            key: cache::hash(&read(MANIFEST)?),
             component: read(COMPONENT)?.into(),
             library,
         })
@@ -176,13 +177,4 @@ impl Python {
     pub(crate) fn library(&self) -> &Path {
         &self.inner.library
     }
-}
-
-/// The artifact's key: a hash of its manifest, which names all that went into it.
-fn key(manifest: &[u8]) -> String {
-    // FNV-1a: it tells artifacts of one user apart; it protects from nothing.
-    let hash = manifest.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    format!("{hash:016x}")
 }

@@ -1,5 +1,6 @@
 //! A sandbox: one Python program with its permissions, streams and limits, and its run.
 
+use crate::certificates;
 use crate::control::Misfit;
 use crate::driver::{self, Deadlines};
 use crate::engine::Engine;
@@ -97,6 +98,17 @@ impl Builder {
     /// sees it as the environment's `PWD`. Default: `/`, and no such variable.
     pub fn cwd(&mut self, guest: impl AsRef<str>) -> &mut Builder {
         self.env("PWD", guest)
+    }
+
+    /// The certificates of the authorities that Python's `ssl` trusts by default, in PEM; those of this
+    /// machine are [`host_certificates`](crate::host_certificates). Without, a program trusts only what
+    /// it loads itself, and verification fails.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] and [`Error::NoCache`]: they are kept in the user's cache.
+    pub fn certificates(&mut self, pem: impl AsRef<[u8]>) -> Result<&mut Builder> {
+        let folder = certificates::folder_of(pem.as_ref())?;
+        self.mount(folder, certificates::GUEST, Access::Read)
     }
 
     /// Replaces the [default limits](Limits::default).
