@@ -5,7 +5,7 @@ use std::env;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use vtwasm::{Engine, Input, Limit, Limits, Outcome, Output, Sandbox};
+use vtwasm::{Builder, Engine, Input, Limit, Limits, Outcome, Output, Sandbox};
 
 use crate::artifact;
 use crate::failure::{exit, say};
@@ -36,10 +36,13 @@ pub fn run(options: &RunOptions) -> Result<u8> {
 /// The sandbox for `program`, with what the flags allow and nothing else.
 fn sandbox(engine: &Engine, options: &RunOptions, program: &Program, limits: Limits) -> Result<Sandbox> {
     let mounts = permissions::mounts(&options.permissions, program.folder.as_deref())?;
-    let environment = permissions::environment(&options.permissions)?;
+    let mut environment = permissions::environment(&options.permissions)?;
     let network = network::network(&options.permissions)?;
     let python = artifact::open(engine)?;
     let mut builder = Sandbox::builder(&python);
+    if network.is_open() {
+        trust(&mut builder, &mut environment)?;
+    }
     builder
         .args(program.argv.iter().cloned())
         .limits(limits)
@@ -62,6 +65,21 @@ fn sandbox(engine: &Engine, options: &RunOptions, program: &Program, limits: Lim
         .stdout(Output::Inherit)
         .stderr(Output::Inherit);
     builder.build().context("making the sandbox")
+}
+
+/// Lets Python's `ssl` trust whom this machine trusts.
+fn trust(builder: &mut Builder, environment: &mut BTreeMap<String, String>) -> Result<()> {
+    let Some(certificates) = vtwasm::host_certificates() else {
+        return Ok(());
+    };
+    builder.certificates(certificates)?;
+    // What these name is shown to the program in its own place; theirs it cannot see.
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        if env::var(name).is_ok_and(|here| environment.get(name) == Some(&here)) {
+            environment.remove(name);
+        }
+    }
+    Ok(())
 }
 
 /// What the terminal wants and can. It tells the program nothing about the machine, so it needs no

@@ -45,6 +45,18 @@ async fn output_is_captured_and_the_exit_code_passed_on() {
 }
 
 #[tokio::test]
+async fn ssl_trusts_the_certificates_that_were_given_and_no_others() {
+    let code = "import ssl
+context = ssl.create_default_context()
+print([dict(pair for (pair,) in found['subject'])['commonName'] for found in context.get_ca_certs()])";
+    let ca = include_bytes!("../../../tests/programs/tls_certificates/ca.pem");
+    let report = run(program(code).certificates(ca).unwrap()).await;
+    assert_eq!(text(&report.stdout), "['ca']\n", "{}", text(&report.stderr));
+    let report = run(&mut program(code)).await;
+    assert_eq!(text(&report.stdout), "[]\n", "{}", text(&report.stderr));
+}
+
+#[tokio::test]
 async fn os_exit_on_a_thread_ends_the_run() {
     let code = "import os, threading, time
 threading.Thread(target=os._exit, args=(9,)).start()

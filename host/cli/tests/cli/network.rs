@@ -7,6 +7,24 @@ use insta::assert_snapshot;
 use crate::{end, run_code, vtwasm};
 
 #[test]
+fn ssl_trusts_whom_the_machine_trusts_where_there_is_a_network() {
+    let count = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))";
+    let ca = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/programs/tls_certificates/ca.pem"
+    );
+    let trusted = |flags: &[&str]| {
+        let mut command = vtwasm();
+        command.arg("run").args(flags).args(["-c", count]);
+        end(command.env("SSL_CERT_FILE", ca)).stdout
+    };
+    assert_eq!(trusted(&[]), "0\n");
+    assert_eq!(trusted(&["--allow-net=localhost"]), "1\n");
+    // Its own path is not readable there.
+    assert_eq!(trusted(&["--allow-net=localhost", "--allow-env"]), "1\n");
+}
+
+#[test]
 fn rubbish_is_refused_with_what_was_expected() {
     let shown = |flag: &str| run_code(&[flag], "pass").shown("");
     assert_snapshot!(shown("--allow-net=https://example.org/"), @r#"
