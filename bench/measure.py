@@ -136,6 +136,7 @@ JOBS = [
     Job("calls", program("calls.py")),
     Job("pool", program("pool.py")),
     Job("cpu", program("cpu.py"), engines=(VTWASM, NATIVE)),
+    Job("tls", program("tls.py"), rounds=3, engines=(VTWASM, NATIVE)),
     Job("start", starts),
     Job("fairness", program("fairness.py"), rounds=3),
     Job("switch", program("switch.py", "100"), rounds=5),
