@@ -1,5 +1,6 @@
 /* How linear memory grows, and who may ask for some. */
 #include "vt.h"
+#include "wasi.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -70,14 +71,10 @@ uintptr_t vt_memory_unused(void)
     return break_now ? break_now : (uintptr_t)memory_size();
 }
 
-/* stdio.c */
-extern struct vt_landing {
-    void *bytes;
-    size_t size;
-} vt_landing;
+struct vt_landing vt_landing;
 
 /* The host's way to put a list into this memory, in the middle of an import, on whatever fiber: it
- * must not park and not run Python. Beside stdio.read only the adapter of WASI asks, for its own
+ * must not park and not run Python. Beside what lands only the adapter of WASI asks, for its own
  * state and for arguments and environment. */
 __attribute__((export_name("cabi_realloc"))) void *cabi_realloc(void *old, size_t old_size,
                                                                 size_t align, size_t size)

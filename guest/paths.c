@@ -1,8 +1,12 @@
-/* Paths that are not UTF-8. WASI's are, by its component form even by their type, so such a path
- * would end the whole run with a trap; POSIX has an errno for it. */
+/* Paths: their folder is a descriptor of ours, and they may not be UTF-8. WASI's are, by its
+ * component form even by their type, so such a path would end the whole run with a trap; POSIX has
+ * an errno for it. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "device.h"
 #include "wasi.h"
 
 static bool is_continuation(uint8_t byte) { return (byte & 0xC0) == 0x80; }
@@ -46,19 +50,30 @@ static bool is_utf8(int32_t path, int32_t length)
     return true;
 }
 
+/* Makes the folder WASI's own number. Nothing in /dev can be made or changed. */
+static int check(int32_t *fd, int32_t path, int32_t length)
+{
+    if (!is_utf8(path, length))
+        return EILSEQ;
+    return *fd == VT_DEVICES ? EACCES : vt_wasi_number(fd, ENOTDIR);
+}
+
 /* Each function of WASI that takes one path, or two. */
 #define ONE_PATH(name, parameters, path, length, arguments) \
     VT_WASI(name) parameters;                               \
     VT_INSTEAD_OF_WASI(name) parameters                     \
     {                                                       \
-        return is_utf8(path, length) ? wasi_##name arguments : __WASI_ERRNO_ILSEQ; \
+        int error = check(&fd, path, length);               \
+        return error ? error : wasi_##name arguments;       \
     }
 #define TWO_PATHS(name, parameters, path, length, path2, length2, arguments) \
     VT_WASI(name) parameters;                                                \
     VT_INSTEAD_OF_WASI(name) parameters                                      \
     {                                                                        \
-        return is_utf8(path, length) && is_utf8(path2, length2)              \
-                   ? wasi_##name arguments : __WASI_ERRNO_ILSEQ;             \
+        int error = check(&fd, path, length);                                \
+        if (error == 0)                                                      \
+            error = check(&fd2, path2, length2);                             \
+        return error ? error : wasi_##name arguments;                        \
     }
 
 ONE_PATH(path_create_directory, (int32_t fd, int32_t path, int32_t length), path, length,
@@ -67,16 +82,10 @@ ONE_PATH(path_remove_directory, (int32_t fd, int32_t path, int32_t length), path
          (fd, path, length))
 ONE_PATH(path_unlink_file, (int32_t fd, int32_t path, int32_t length), path, length,
          (fd, path, length))
-ONE_PATH(path_filestat_get, (int32_t fd, int32_t flags, int32_t path, int32_t length, int32_t result),
-         path, length, (fd, flags, path, length, result))
 ONE_PATH(path_filestat_set_times,
          (int32_t fd, int32_t flags, int32_t path, int32_t length, int64_t accessed, int64_t modified,
           int32_t which),
          path, length, (fd, flags, path, length, accessed, modified, which))
-ONE_PATH(path_open,
-         (int32_t fd, int32_t lookup, int32_t path, int32_t length, int32_t flags, int64_t rights,
-          int64_t inherited, int32_t fd_flags, int32_t result),
-         path, length, (fd, lookup, path, length, flags, rights, inherited, fd_flags, result))
 ONE_PATH(path_readlink,
          (int32_t fd, int32_t path, int32_t length, int32_t buffer, int32_t size, int32_t result), path,
          length, (fd, path, length, buffer, size, result))
@@ -87,5 +96,45 @@ TWO_PATHS(path_link,
 TWO_PATHS(path_rename,
           (int32_t fd, int32_t path, int32_t length, int32_t fd2, int32_t path2, int32_t length2), path,
           length, path2, length2, (fd, path, length, fd2, path2, length2))
-TWO_PATHS(path_symlink, (int32_t path, int32_t length, int32_t fd, int32_t path2, int32_t length2), path,
-          length, path2, length2, (path, length, fd, path2, length2))
+
+/* The first path of a symbolic link is text. */
+VT_WASI(path_symlink)(int32_t text, int32_t length, int32_t fd, int32_t path, int32_t length2);
+VT_INSTEAD_OF_WASI(path_symlink)(int32_t text, int32_t length, int32_t fd, int32_t path, int32_t length2)
+{
+    if (!is_utf8(text, length))
+        return EILSEQ;
+    int error = check(&fd, path, length2);
+    return error ? error : wasi_path_symlink(text, length, fd, path, length2);
+}
+
+VT_WASI(path_filestat_get)(int32_t fd, int32_t flags, int32_t path, int32_t length, int32_t result);
+VT_INSTEAD_OF_WASI(path_filestat_get)(int32_t fd, int32_t flags, int32_t path, int32_t length,
+                                      int32_t result)
+{
+    if (fd == VT_DEVICES)
+        return vt_device_status((const char *)path, (size_t)length, (__wasi_filestat_t *)result);
+    int error = check(&fd, path, length);
+    return error ? error : wasi_path_filestat_get(fd, flags, path, length, result);
+}
+
+/* libc's access mode, from the rights that it asks for. */
+static int access_mode(int64_t rights)
+{
+    return (rights & __WASI_RIGHTS_FD_READ ? O_RDONLY : 0)
+           | (rights & __WASI_RIGHTS_FD_WRITE ? O_WRONLY : 0);
+}
+
+VT_WASI(path_open)(int32_t fd, int32_t lookup, int32_t path, int32_t length, int32_t flags, int64_t rights,
+                   int64_t inherited, int32_t fd_flags, int32_t result);
+VT_INSTEAD_OF_WASI(path_open)(int32_t fd, int32_t lookup, int32_t path, int32_t length, int32_t flags,
+                              int64_t rights, int64_t inherited, int32_t fd_flags, int32_t result)
+{
+    int32_t wasi, mode = access_mode(rights) | fd_flags;
+    if (fd == VT_DEVICES)
+        return vt_device_open((const char *)path, (size_t)length, mode, (int32_t *)result);
+    int error = check(&fd, path, length);
+    if (error == 0)
+        error = wasi_path_open(fd, lookup, path, length, flags, rights, inherited, fd_flags,
+                               (int32_t)&wasi);
+    return error ? error : vt_wasi_open(wasi, mode, (int32_t *)result);
+}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "attr.h"
+#include "fd.h"
 
 __attribute__((import_module("[export]$root"), import_name("[task-return]run"))) void
 return_from_run(int code);
@@ -53,6 +54,7 @@ __attribute__((export_name("[async-lift-stackful]run"))) void vt_run(void)
     vt_stack_adopt_main(&main_thread);
     vt_set_stack_pointer(main_thread.stack.top);
     vt_fiber_start(&main_thread);
+    vt_fd_start();
     int code = __main_void();
     __wasm_call_dtors();
     return_from_run(code);

@@ -8,7 +8,10 @@
  *   stack.c stack.s  shadow stacks: pool, growth     key.c    thread-specific data
  *   fiber.c    the imports; park and the wait queue
  *   mutex.c cond.c sem.c rwlock.c                    what threads wait for
- *   time.c poll.c stdio.c paths.c memory.c           what libc would ask WASI for by itself
+ *   fd.c wait.c poll.c epoll.c                       descriptors, and waiting for them
+ *   stdio.c wasi.c paths.c device.c pipe.c pair.c eventfd.c ring.c   what they name
+ *   socket.c inet.c sockopt.c netdb.c services.c     sockets and names (socket.h)
+ *   time.c memory.c                                  what libc would ask WASI for by itself
  *   python.c recursion.s sqlite.c main.c              what knows CPython
  */
 #ifndef VT_H
@@ -68,6 +71,8 @@ struct __pthread {
     bool has_annex;              /* its stack is a pooled one, followed by an annex */
     bool annex_used;
     bool released;               /* its stack is free as soon as the annex is */
+    bool refused;                /* its last call: strerror() says why, once (inet.c) */
+    int host_error;              /* h_errno */
     vt_thread *joiner;
     void *(*start)(void *);
     void *value;                 /* the argument at first, then the result */

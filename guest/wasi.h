@@ -3,6 +3,8 @@
 #ifndef VT_WASI_H
 #define VT_WASI_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <wasi/api.h>
 
@@ -10,9 +12,25 @@
     __attribute__((import_module("wasi_snapshot_preview1"), import_name(#name))) int32_t wasi_##name
 #define VT_INSTEAD_OF_WASI(name) int32_t __imported_wasi_snapshot_preview1_##name
 
-/* stdio.c: the stream behind a descriptor (0, 1 or 2); negative if it is none, or none any more. */
-int vt_stream_of(int32_t fd);
-/* Whether the stream could go on now; if not, the fiber is woken from its next park when it can. */
-int vt_stream_is_ready(int stream, int write);
+/* wasi.c: makes a descriptor WASI's own number. EBADF if it is none; `otherwise` if it names what
+ * WASI knows nothing of. */
+int vt_wasi_number(int32_t *fd, int otherwise);
+/* A new descriptor for what WASI has opened; closes it if there is none. */
+int vt_wasi_open(int32_t wasi, int flags, int32_t *fd);
+
+/* stdio.c: 0, 1 or 2; negative if it is no standard stream. */
+struct vt_file;
+int vt_stream_of(const struct vt_file *file);
+bool vt_stream_is_terminal(int stream);
+
+/* device.c: /dev as a folder that no table knows. */
+#define VT_DEVICES INT32_MAX
+
+/* memory.c: where cabi_realloc puts the list that the next import returns: straight into the
+ * caller's buffer. */
+extern struct vt_landing {
+    void *bytes;
+    size_t size;
+} vt_landing;
 
 #endif

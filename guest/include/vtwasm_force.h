@@ -17,6 +17,9 @@
 #define HAVE_SEM_CLOCKWAIT 1
 #endif
 
+/* As guest/netdb.c has it; configure looks for it in libc. */
+#define HAVE_GAI_STRERROR 1
+
 #include <semaphore.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -26,13 +26,15 @@ class Vtwasm:
         return [*self.interpreter(scratch), HERE / "run.py", *arguments]
 
     def interpreter(self, scratch, flags=()):
-        """A vtwasm that may read the tests and write into `scratch`."""
+        """A vtwasm that may read the tests, write into `scratch` and talk to itself."""
         return [
             self.binary,
             "run",
             f"--allow-read={HERE}",
             f"--allow-read={self.lib}",
             f"--allow-write={scratch}",
+            "--allow-net=localhost",
+            "--listen=*",
             *self.flags,
             *flags,
         ]
