@@ -3,7 +3,6 @@
 use std::env;
 #[cfg(not(feature = "embed"))]
 use std::fs;
-use std::io::{self, IsTerminal};
 #[cfg(not(feature = "embed"))]
 use std::path::Path;
 use std::path::PathBuf;
@@ -12,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use vtwasm::{Artifact, Engine, Python};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, progress};
 
 /// What a folder must hold to be a Python artifact. The recipe writes the manifest last.
 const FILES: [&str; 3] = ["python.wasm", "python313.zip", "manifest.json"];
@@ -25,14 +24,9 @@ pub fn open(engine: &Engine) -> Result<Python> {
         return Python::new(engine, &artifact).context("preparing Python");
     }
     let started = Instant::now();
-    let tell = |text: &str| {
-        if io::stderr().is_terminal() {
-            eprintln!("vtwasm: {text}");
-        }
-    };
-    tell("compiling Python for this machine (once; some seconds)…");
+    progress("compiling Python for this machine (once; some seconds)…");
     let python = Python::new(engine, &artifact).context("preparing Python")?;
-    tell(&format!("compiled in {:.1} s", started.elapsed().as_secs_f32()));
+    progress(&format!("compiled in {:.1} s", started.elapsed().as_secs_f32()));
     Ok(python)
 }
 

@@ -9,6 +9,7 @@ use crate::artifact;
 use crate::failure;
 use crate::network;
 use crate::units::show_size;
+use crate::wheels;
 
 /// Tells what it finds on stdout; a missing part is told of and gives the exit code.
 pub fn doctor() -> Result<u8> {
@@ -18,6 +19,7 @@ pub fn doctor() -> Result<u8> {
         ("vtwasm", env!("CARGO_PKG_VERSION").to_owned()),
         ("engine", engine.describe()),
         ("cache", vtwasm::cache_dir()?.display().to_string()),
+        ("packages", wheels::describe()),
         ("limits", describe_limits(&Limits::default())),
         ("sockets", describe_sockets()?),
     ];

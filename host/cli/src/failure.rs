@@ -1,13 +1,15 @@
 //! Failures that people see: what was being done, to what, and what to do next.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal};
 
 /// The exit codes that are vtwasm's own. They keep clear of Python's (0, 1, 2, 120), the shell's
 /// (126, 127) and the signals' (128 + n); 124 and 125 are what timeout(1) means by them.
 pub mod exit {
     /// The command line or the script cannot be used (clap and Python say 2 as well).
     pub const USAGE: u8 = 2;
+    /// The packages that the program needs cannot be had.
+    pub const PACKAGES: u8 = 121;
     /// Python itself crashed inside the sandbox.
     pub const TRAP: u8 = 122;
     /// Every thread waited for another.
@@ -32,6 +34,15 @@ impl Failure {
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure {
             code: exit::USAGE,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// A package cannot be had, or cannot run here.
+    pub fn packages(message: impl Into<String>) -> Failure {
+        Failure {
+            code: exit::PACKAGES,
             message: message.into(),
             hint: None,
         }
@@ -78,6 +89,13 @@ pub fn report(error: &anyhow::Error) -> u8 {
 pub fn say(kind: &str, message: &str) {
     use io::Write;
     let _ = writeln!(io::stderr(), "{kind}: {message}");
+}
+
+/// Tells a person at a terminal what takes time.
+pub fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        say("vtwasm", text);
+    }
 }
 
 /// What helps against errors of the library, which does not know of this program.

@@ -2,9 +2,9 @@
 //!
 //! # Layout
 //! `options` (with `python_flags`) is the command line as it is written; `program` and
-//! `permissions` and `network` decide what it means; `artifact` finds the Python to run; `run` joins them into a
-//! sandbox and tells how it ended, with `signals` beside it; `doctor` tells what is in use; `failure`
-//! is how errors reach people; `units` reads sizes and durations.
+//! `permissions` and `network` decide what it means; `artifact` finds the Python to run and `wheels` its
+//! packages; `run` joins them into a sandbox and tells how it ended, with `signals` beside it;
+//! `doctor` tells what is in use; `failure` is how errors reach people; `units` reads sizes and durations.
 
 mod artifact;
 mod doctor;
@@ -17,6 +17,7 @@ mod python_flags;
 mod run;
 mod signals;
 mod units;
+mod wheels;
 
 use clap::Parser;
 

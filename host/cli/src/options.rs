@@ -34,10 +34,12 @@ Examples:
   vtwasm run hello.py                          a script that reads only its own folder
   vtwasm run --allow-write=out --timeout 10s job.py --fast
   vtwasm run -c 'import sys; print(sys.version)'
+  vtwasm run --with requests --with 'flask>=3' app.py
 
 Exit status:
   that of the program, or
   2    the command line or the script cannot be used
+  121  the packages that it needs cannot be had
   122  the program made Python itself crash inside the sandbox
   123  deadlock: every thread waited for another
   124  a limit was hit; the message names it and its flag
@@ -63,6 +65,10 @@ pub struct RunOptions {
     /// What the program may see.
     #[command(flatten)]
     pub permissions: PermissionFlags,
+
+    /// What the program may import.
+    #[command(flatten)]
+    pub packages: PackageFlags,
 
     /// What the program may use up.
     #[command(flatten)]
@@ -102,6 +108,31 @@ pub struct PermissionFlags {
     /// Pass on all environment variables
     #[arg(long)]
     pub allow_env: bool,
+}
+
+/// What the program may import beside its own modules and the standard library.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Packages (and those that a script names in its `# /// script` block)")]
+pub struct PackageFlags {
+    /// Fetch a package and what it needs, such as requests or 'flask>=3'; may be repeated
+    #[arg(long, value_name = "REQUIREMENT")]
+    pub with: Vec<String>,
+
+    /// Take the packages of an environment that is there, in place of the script's; may be repeated
+    #[arg(long, value_name = "FOLDER")]
+    pub site: Vec<PathBuf>,
+
+    /// Use just the files that this lock file names; written if it is not there
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
+
+    /// Resolve anew, to the latest versions that fit
+    #[arg(long)]
+    pub upgrade: bool,
+
+    /// Leave out the native part of a package that can do without; may be repeated
+    #[arg(long, value_name = "PACKAGE")]
+    pub without_native: Vec<String>,
 }
 
 /// What the program may use up before it is ended. `None`: the library's default.

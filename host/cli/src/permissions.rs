@@ -37,8 +37,16 @@ pub fn mounts(flags: &PermissionFlags, script_folder: Option<&Path>) -> Result<V
     Ok(merge(mounts))
 }
 
+/// The same with further folders, which the flags do not give.
+pub fn joined(mut mounts: Vec<Mount>, further: Vec<Mount>) -> Result<Vec<Mount>> {
+    for mount in further {
+        add(&mut mounts, mount)?;
+    }
+    Ok(merge(mounts))
+}
+
 /// Checks one `PATH` or `HOST::GUEST`.
-fn mount(value: &Path, access: Access, flag: &str) -> Result<Mount> {
+pub fn mount(value: &Path, access: Access, flag: &str) -> Result<Mount> {
     let (host, guest) = split(value);
     let cannot = |what: &str| Failure::usage(format!("{flag}: {}: {what}", host.display()));
     let real = host.canonicalize().map_err(|error| {

@@ -16,6 +16,8 @@ use crate::permissions::visible_path;
 pub struct Program {
     /// Python's whole command line.
     pub argv: Vec<String>,
+    /// The script's file, if it is one.
+    pub script: Option<PathBuf>,
     /// The folder that is readable without being asked for.
     pub folder: Option<PathBuf>,
     /// A person sits at the other end.
@@ -40,10 +42,12 @@ impl Program {
         {
             let (script, beside) = find_script(Path::new(script))?;
             folder = Some(beside);
+            let file = script.is_file().then(|| script.clone());
             argv.push(utf8(script.as_os_str())?);
             argv.extend(all_utf8(&options.script[1..])?);
             return Ok(Program {
                 argv,
+                script: file,
                 folder,
                 interactive: options.python.interactive,
             });
@@ -53,6 +57,7 @@ impl Program {
         let interactive = options.python.interactive || (from_stdin && io::stdin().is_terminal());
         Ok(Program {
             argv,
+            script: None,
             folder,
             interactive,
         })

@@ -15,13 +15,15 @@ use crate::permissions;
 use crate::program::Program;
 use crate::signals;
 use crate::units::show_size;
+use crate::wheels::{self, Wheels};
 
 /// Runs the program and returns the exit code of the process.
 pub fn run(options: &RunOptions) -> Result<u8> {
     let program = Program::find(options)?;
-    let engine = Engine::new().context("starting the WebAssembly engine")?;
     let limits = limits(&options.limits)?;
-    let sandbox = sandbox(&engine, options, &program, limits.clone())?;
+    let wheels = Wheels::resolve(&options.packages, program.script.as_deref())?;
+    let engine = Engine::new().context("starting the WebAssembly engine")?;
+    let sandbox = sandbox(&engine, options, &program, limits.clone(), wheels.as_ref())?;
     let ended = signals::listen(sandbox.handle(), program.interactive)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -34,11 +36,19 @@ pub fn run(options: &RunOptions) -> Result<u8> {
 }
 
 /// The sandbox for `program`, with what the flags allow and nothing else.
-fn sandbox(engine: &Engine, options: &RunOptions, program: &Program, limits: Limits) -> Result<Sandbox> {
+fn sandbox(
+    engine: &Engine,
+    options: &RunOptions,
+    program: &Program,
+    limits: Limits,
+    wheels: Option<&Wheels>,
+) -> Result<Sandbox> {
     let mounts = permissions::mounts(&options.permissions, program.folder.as_deref())?;
     let mut environment = permissions::environment(&options.permissions)?;
     let network = network::network(&options.permissions)?;
     let python = artifact::open(engine)?;
+    let packages = wheels::mounts(wheels, &options.packages, &python)?;
+    let mounts = permissions::joined(mounts, packages)?;
     let mut builder = Sandbox::builder(&python);
     if network.is_open() {
         trust(&mut builder, &mut environment)?;

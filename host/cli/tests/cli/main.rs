@@ -12,6 +12,7 @@ mod running;
 mod session;
 mod signals;
 mod streams;
+mod wheels;
 
 use std::ffi::OsStr;
 use std::process::Command;
