@@ -87,7 +87,8 @@ ON_FILES(fd_pread, ESPIPE, (int32_t fd, int32_t iovs, int32_t count, int64_t off
          (fd, iovs, count, offset, result))
 ON_FILES(fd_pwrite, ESPIPE, (int32_t fd, int32_t iovs, int32_t count, int64_t offset, int32_t result),
          (fd, iovs, count, offset, result))
-ON_FILES(fd_prestat_get, ENOTDIR, (int32_t fd, int32_t result), (fd, result))
+/* libc asks when it first needs a folder, from 3 on until EBADF; any other errno ends the process. */
+ON_FILES(fd_prestat_get, EBADF, (int32_t fd, int32_t result), (fd, result))
 ON_FILES(fd_prestat_dir_name, ENOTDIR, (int32_t fd, int32_t path, int32_t size), (fd, path, size))
 ON_FILES(fd_readdir, ENOTDIR,
          (int32_t fd, int32_t buffer, int32_t size, int64_t cookie, int32_t result),
