@@ -101,12 +101,45 @@ def asleep(count):
     return run
 
 
+def echo(count):
+    """A job with a server of the engine's and so many connections of a native client."""
+
+    def run(engine):
+        flags = ["--listen"] if engine == VTWASM else []
+        server = [*command(engine), *flags, str(PROGRAMS / "echo_server.py")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(server, **pipes) as process:
+            client = None
+            try:
+                before, said = look(process)
+                line = [os.environ["NATIVE_PYTHON"], PROGRAMS / "echo_client.py", said["port"], count]
+                client = subprocess.Popen([str(part) for part in line], **pipes)
+                read(client)
+                after = memory(process)
+                client.stdin.write("go\n")
+                client.stdin.flush()
+                figures = read(client)
+            finally:
+                process.kill()
+                if client:
+                    client.kill()
+                    client.communicate()
+        figures["kib"] = (after - before) / count
+        return {f"echo_{count}_{metric}": value for metric, value in figures.items()}
+
+    return run
+
+
 def look(process):
     """KiB of resident memory and page tables at the moment of the program's next line."""
     said = read(process)
+    return memory(process), said
+
+
+def memory(process):
     status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in status)
-    return sum(int(fields[name].split()[0]) for name in ("VmRSS", "VmPTE")), said
+    return sum(int(fields[name].split()[0]) for name in ("VmRSS", "VmPTE"))
 
 
 def read(process):
@@ -142,6 +175,8 @@ JOBS = [
     Job("switch", program("switch.py", "100"), rounds=5),
     Job("switch", program("switch.py", "10000"), rounds=5),
     Job("switch", program("switch.py", "100000"), rounds=3, engines=(VTWASM,)),
+    Job("echo", echo(100), rounds=3),
+    Job("echo", echo(1_000), rounds=3),
     Job("asleep", asleep(1_000), rounds=3),
     Job("asleep", asleep(10_000), rounds=3, quick=False),
     # Natively the last two end where the kernel's limits do, at about 22,000 threads.

@@ -38,6 +38,17 @@ LABELS = {
         for end, what in (("started", "started"), ("s", "to start all"), ("kib", "resident each"))
     },
     **{
+        f"echo_{count}_{end}": f"echo, a thread for each of {count:,} connections: {what}"
+        for count in (100, 1_000)
+        for end, what in {
+            "each_us": "time per echo",
+            "p50_us": "median wait",
+            "p99_us": "p99 wait",
+            "kib": "resident each",
+            "wake_us": "one connection alone",
+        }.items()
+    },
+    **{
         f"cpu_{name}_ms": f"CPU: {name}"
         for name in "fib loops nbody dicts strings json regex sort objects".split()
     },
@@ -64,6 +75,8 @@ FIGURES = [
     ("pool_ms", PINNED, 1.0),
     ("free_lock_ns", NATIVE, 2.0),
     ("monotonic_ns", NATIVE, 3.0),
+    ("echo_1000_each_us", NATIVE, 1.0),
+    ("echo_1000_kib", None, 32.0),
     ("late_p99_ms", None, 5.0),
     ("share_max_over_min", None, 1.1),
     ("cpu_geomean_ms", NATIVE, 2.4),
