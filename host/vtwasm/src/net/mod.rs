@@ -34,6 +34,7 @@ pub(crate) use look_up::Threads;
 use policy::Answers;
 use reactor::Reactor;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use table::Table;
 use waiting::Subscriptions;
@@ -45,6 +46,8 @@ pub(crate) struct Net {
     threads: Arc<Threads>,
     /// Once the run has begun. A closed network has none.
     reactor: OnceLock<Reactor>,
+    /// Since the last tick there was a turn, so that the tick has nothing to add.
+    turned: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -76,6 +79,7 @@ impl Net {
             fibers,
             threads,
             reactor: OnceLock::new(),
+            turned: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 table: Table::new(limit as usize),
                 subscriptions: Subscriptions::default(),
@@ -112,13 +116,16 @@ impl Net {
             && reactor.has_news()
         {
             let mut inner = self.lock();
+            self.turned.store(true, Ordering::Relaxed);
             reactor.turn(|handle, bits| self.event(&mut inner, handle, bits));
         }
     }
 
     /// At a tick of a guest that computes: takes what has happened, for tokio has no turn meanwhile.
     pub(crate) fn tick(&self) {
-        if let Some(reactor) = self.reactor.get() {
+        if let Some(reactor) = self.reactor.get()
+            && !self.turned.swap(false, Ordering::Relaxed)
+        {
             let mut inner = self.lock();
             if inner.table.len() > 0 {
                 reactor.take(|handle, bits| self.event(&mut inner, handle, bits));
