@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 
 use insta::assert_snapshot;
 use tempfile::{TempDir, tempdir};
@@ -296,7 +295,7 @@ fn a_full_disk_says_to_free_some_space_and_nothing_half_written_stays() {
     let mut shell = std::process::Command::new("sh");
     shell
         .args(["-c", ON_A_SMALL_DISK, "sh"])
-        .args([folder.path(), Path::new(env!("CARGO_BIN_EXE_vtwasm"))]);
+        .args([folder.path(), std::path::Path::new(env!("CARGO_BIN_EXE_vtwasm"))]);
     let run = end(shell
         .env("VTWASM_CACHE", folder.path())
         .env_remove("VTWASM_PYTHON"));
