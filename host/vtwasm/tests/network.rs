@@ -1,8 +1,10 @@
 //! Sockets from Python, their permissions and what can go wrong with them. On loopback only; needs the
 //! artifact as `sandbox.rs` does.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
@@ -63,12 +65,29 @@ fn telling() -> (Output, oneshot::Receiver<()>) {
     (Output::Writer(Box::new(writer)), ready)
 }
 
+/// The process's sockets, less Unix ones: each tokio runtime has one, and other tests come and go.
 fn open_sockets() -> usize {
     let links = std::fs::read_dir("/proc/self/fd").unwrap();
-    let is_socket = |path: std::path::PathBuf| path.to_string_lossy().starts_with("socket:");
-    links
+    let links: Vec<_> = links
         .filter_map(|link| std::fs::read_link(link.ok()?.path()).ok())
-        .filter(|path| is_socket(path.clone()))
+        .collect();
+    let unix = std::fs::read_to_string("/proc/self/net/unix").unwrap();
+    let unix: HashSet<_> = unix
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(6))
+        .collect();
+    let inode = |link: &PathBuf| {
+        Some(
+            link.to_str()?
+                .strip_prefix("socket:[")?
+                .strip_suffix(']')?
+                .to_owned(),
+        )
+    };
+    links
+        .iter()
+        .filter_map(inode)
+        .filter(|inode| !unix.contains(inode.as_str()))
         .count()
 }
 
