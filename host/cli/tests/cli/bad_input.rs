@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use insta::assert_snapshot;
 use tempfile::{TempDir, tempdir};
 
-use crate::{end, run, run_code, vtwasm};
+use crate::{Finished, end, run, run_code, vtwasm};
 
 #[test]
 fn help_shows_every_flag_in_its_group() {
@@ -235,17 +235,23 @@ fn artifact(component: &[u8]) -> TempDir {
     folder
 }
 
+/// What becomes of a run with such an artifact, and a cache of its own.
+fn run_artifact(component: &[u8]) -> Finished {
+    let folder = artifact(component);
+    let mut command = vtwasm();
+    command
+        .args(["run", "-c", ""])
+        .env("VTWASM_PYTHON", folder.path())
+        .env("VTWASM_CACHE", folder.path().join("cache"));
+    end(&mut command)
+}
+
 const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 #[test]
 fn an_artifact_that_does_not_fit_is_refused() {
     for component in [&b"\0asm garbage"[..], EMPTY_COMPONENT] {
-        let folder = artifact(component);
-        let mut command = vtwasm();
-        command
-            .args(["run", "-c", ""])
-            .env("VTWASM_PYTHON", folder.path());
-        let run = end(command.env("VTWASM_CACHE", folder.path().join("cache")));
+        let run = run_artifact(component);
         assert_eq!(run.code(), 125);
         assert!(
             run.stderr
@@ -263,12 +269,7 @@ const COMPONENT_OF_ANOTHER_VERSION: &[u8] = b"\0asm\x0d\0\x01\0\
 
 #[test]
 fn an_artifact_of_another_version_is_refused_and_says_what_it_wants() {
-    let folder = artifact(COMPONENT_OF_ANOTHER_VERSION);
-    let mut command = vtwasm();
-    command
-        .args(["run", "-c", ""])
-        .env("VTWASM_PYTHON", folder.path());
-    let run = end(command.env("VTWASM_CACHE", folder.path().join("cache")));
+    let run = run_artifact(COMPONENT_OF_ANOTHER_VERSION);
     assert_eq!(run.code(), 125);
     for words in [
         "vtwasm:host/fibers@0.9.0",
