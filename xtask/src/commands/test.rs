@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -17,12 +17,14 @@ const MODULES: &str = "tests/conformance/modules.txt";
 /// Format check, lints, all tests; closes with the line `N passed, N failed`.
 ///
 /// All tests are those of cargo, the programs of tests/programs among them, those of guest/tests inside
-/// vtwasm, CPython's own, and those of the scoreboard that runs these.
+/// vtwasm, libraries against real servers (tests/peers), CPython's own, and those of the scoreboard that
+/// runs these.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   cargo xtask test
   cargo xtask test sleeping_fiber
+  cargo xtask test peers::postgresql
   cargo xtask test test_threading")]
 pub struct Test {
     /// Only tests whose names contain this (of guest/tests, the file's name), or this module of
@@ -47,7 +49,7 @@ impl Test {
         let mut tally = Tally::default();
         let mut fine = true;
         if !self.is_module(&built)? {
-            for mut command in self.cargo_tests(&built) {
+            for mut command in self.cargo_tests(&mut built)? {
                 fine &= run_tests(&mut command, &mut tally)?;
             }
             for mut command in self.scripts(&mut built)? {
@@ -79,21 +81,28 @@ impl Test {
 
     /// The product and its developer's commands apart: together they would ask for other features of
     /// wasmtime's libraries than the build does, and so compile all of them once more.
-    fn cargo_tests(&self, built: &Built) -> [Command; 2] {
+    fn cargo_tests(&self, built: &mut Built) -> Result<[Command; 2]> {
+        let mut path = env::var_os("PATH").unwrap_or_default();
+        if self.filter.is_none() {
+            // Where the machine has neither uv nor pip, the tests of packages find this pip.
+            path.push(":");
+            path.push(built.session.recipe.peers()?.join("bin"));
+        }
         let product = [
             "--package=vtwasm",
             "--package=vtwasm-cli",
             "--features=vtwasm-cli/embed",
             "--release",
         ];
-        [product.as_slice(), &["--package=xtask"]].map(|arguments| {
+        Ok([product.as_slice(), &["--package=xtask"]].map(|arguments| {
             let mut command = cargo(&built.session, &built.python);
             command
+                .env("PATH", &path)
                 .args(["test", "--no-fail-fast"])
                 .args(arguments)
                 .args(&self.filter);
             command
-        })
+        }))
     }
 
     /// The tests that count themselves: the POSIX layer's, of deep recursion, and the scoreboard's own.
@@ -115,12 +124,33 @@ impl Test {
                 .arg(workspace.path("guest/tests/recursion_paths.py"));
             commands.push(recursion);
         }
+        if let Some(filter) = self.peers_filter() {
+            let mut peers = Command::new("python3");
+            peers
+                .arg(workspace.path("tests/peers/run.py"))
+                .arg("--vtwasm")
+                .arg(&built.program)
+                .arg("--peers")
+                .arg(built.session.recipe.peers()?)
+                .arg(filter);
+            commands.push(peers);
+        }
         if wanted("selftest") {
             let mut selftest = Command::new("python3");
             selftest.arg(workspace.path("tests/conformance/selftest.py"));
             commands.push(selftest);
         }
         Ok(commands)
+    }
+
+    /// What of tests/peers is asked for, if anything: `peers` is all of it.
+    fn peers_filter(&self) -> Option<&str> {
+        match &self.filter {
+            None => Some(""),
+            Some(filter) => filter
+                .strip_prefix("peers")
+                .map(|rest| rest.trim_start_matches(':')),
+        }
     }
 
     /// CPython's own tests, inside vtwasm.

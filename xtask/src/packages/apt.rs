@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::index::{files_of, stanzas};
 use super::lock_file::LockedFile;
 use super::mirrors::Mirrors;
-use super::wanted::{PROGRAMS, SOURCE_PREFIX, SOURCES, WASI_LIBC, Wanted};
+use super::wanted::{PIP, PROGRAMS, SOURCE_PREFIX, SOURCES, WASI_LIBC, Wanted};
 use crate::process::{find_program, output};
 use crate::progress::Progress;
 
@@ -154,7 +154,13 @@ fn sources_list() -> Result<String> {
     let keyring = KEYRINGS.iter().find(|path| Path::new(path).exists());
     let keyring = keyring.context("Debian's keyring is missing\nhint: install debian-archive-keyring")?;
     let mut text = String::new();
-    for (kind, suites) in [("deb", PROGRAMS), ("deb", WASI_LIBC), ("deb-src", SOURCES)] {
+    let kinds = [
+        ("deb", PROGRAMS),
+        ("deb", WASI_LIBC),
+        ("deb", PIP),
+        ("deb-src", SOURCES),
+    ];
+    for (kind, suites) in kinds {
         for suite in suites {
             let uri = mirrors.of_suite(suite);
             text.push_str(&format!("{kind} [signed-by={keyring}] {uri} {suite} main\n"));

@@ -11,6 +11,8 @@ pub enum Group {
     Tool(&'static str),
     /// Perl with its modules; only fetched where these are missing, as they are on a bare Debian.
     Perl,
+    /// A server that tests talk to, or a shared library of one.
+    Peer,
     /// A source package.
     Source,
 }
@@ -30,6 +32,9 @@ pub const PROGRAMS: &[&str] = &["bookworm", "bookworm-updates", "bookworm-securi
 pub const SOURCES: &[&str] = &["trixie", "trixie-updates", "trixie-security"];
 /// bookworm's wasi-libc is of 2022 and lacks wasm32-wasip1.
 pub const WASI_LIBC: &[&str] = &["trixie-backports"];
+
+/// bookworm's pip does not run on a newer Python than its own.
+pub const PIP: &[&str] = &["trixie"];
 
 pub const WANTED: &[Wanted] = &[
     toolchain("clang-22", PROGRAMS),
@@ -61,6 +66,51 @@ pub const WANTED: &[Wanted] = &[
     perl("perl-base"),
     perl("perl-modules-5.36"),
     perl("libperl5.36"),
+    peer("nginx"),
+    peer("postgresql-15"),
+    peer("redis-server"),
+    peer("redis-tools"),
+    peer("mariadb-server-core"),
+    peer("openssl"),
+    peer("libpcre2-8-0"),
+    peer("libssl3"),
+    peer("libpq5"),
+    peer("libldap-2.5-0"),
+    peer("liblz4-1"),
+    peer("libpam0g"),
+    peer("libselinux1"),
+    peer("libsystemd0"),
+    peer("libgssapi-krb5-2"),
+    peer("libkrb5-3"),
+    peer("libk5crypto3"),
+    peer("libcom-err2"),
+    peer("libkrb5support0"),
+    peer("libkeyutils1"),
+    peer("libsasl2-2"),
+    peer("libgnutls30"),
+    peer("libnettle8"),
+    peer("libhogweed6"),
+    peer("libgmp10"),
+    peer("libidn2-0"),
+    peer("libunistring2"),
+    peer("libp11-kit0"),
+    peer("libtasn1-6"),
+    peer("libcap2"),
+    peer("libcap-ng0"),
+    peer("libaudit1"),
+    peer("libgcrypt20"),
+    peer("libgpg-error0"),
+    peer("libjemalloc2"),
+    peer("liblzf1"),
+    peer("libatomic1"),
+    peer("liburing2"),
+    peer("libnuma1"),
+    peer("libaio1"),
+    Wanted {
+        package: "python3-pip-whl",
+        group: Group::Peer,
+        suites: PIP,
+    },
     source("src:python3.13"),
     source("src:zlib"),
     source("src:bzip2"),
@@ -97,6 +147,14 @@ const fn perl(package: &'static str) -> Wanted {
     Wanted {
         package,
         group: Group::Perl,
+        suites: PROGRAMS,
+    }
+}
+
+const fn peer(package: &'static str) -> Wanted {
+    Wanted {
+        package,
+        group: Group::Peer,
         suites: PROGRAMS,
     }
 }

@@ -20,6 +20,7 @@
 //! - `stdlib`: the zip that Python imports from
 //! - `python`: guest/ linked to it all, as a core module and as a component
 //! - `posix`: guest/ linked to its test alone (only for tests)
+//! - `peers`: servers that the tests talk to (only for tests)
 
 mod component;
 mod configured;
@@ -30,6 +31,7 @@ mod native;
 mod objects;
 mod openssl;
 mod patched;
+mod peers;
 mod plan;
 mod posix;
 mod profile;
@@ -135,6 +137,11 @@ impl Recipe {
         self.beside(Stage::Posix)
     }
 
+    /// The servers that tests talk to: a directory with `bin/`.
+    pub fn peers(&mut self) -> Result<PathBuf> {
+        self.beside(Stage::Peers)
+    }
+
     /// Runs the training on this recipe's instrumented artifact, in the sandbox of the program
     /// `vtwasm`, and returns where the new profile is.
     pub fn renew_profile(&mut self, vtwasm: &Path) -> Result<PathBuf> {
@@ -206,6 +213,7 @@ impl Recipe {
             Stage::Libraries => libraries::packages(),
             Stage::Openssl => openssl::packages(),
             Stage::Source => source::packages(&self.options),
+            Stage::Peers => peers::packages(),
             _ => Vec::new(),
         }
     }
@@ -227,6 +235,7 @@ impl Recipe {
                 Stage::Python => python::build(self, directory),
                 Stage::Native => native::build(self, directory),
                 Stage::Posix => posix::build(self, directory),
+                Stage::Peers => peers::build(self, directory),
             })
     }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{
-    Options, configured, helper, libraries, native, objects, openssl, patched, posix, python, source, stdlib,
-    toolchain, tools,
+    Options, configured, helper, libraries, native, objects, openssl, patched, peers, posix, python, source,
+    stdlib, toolchain, tools,
 };
 use crate::cache::{Key, KeyBuilder};
 use crate::packages::Packages;
@@ -27,10 +27,11 @@ pub enum Stage {
     Python,
     Native,
     Posix,
+    Peers,
 }
 
 impl Stage {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Tools,
         Self::Toolchain,
         Self::Libraries,
@@ -44,6 +45,7 @@ impl Stage {
         Self::Python,
         Self::Native,
         Self::Posix,
+        Self::Peers,
     ];
 
     /// Its name in the cache and on the terminal.
@@ -62,6 +64,7 @@ impl Stage {
             Self::Python => "python",
             Self::Native => "native",
             Self::Posix => "posix",
+            Self::Peers => "peers",
         }
     }
 }
@@ -112,6 +115,7 @@ impl Plan {
                 Stage::Python => python::key(&inputs)?,
                 Stage::Native => native::key(&inputs),
                 Stage::Posix => posix::key(&inputs)?,
+                Stage::Peers => peers::key(&inputs),
             };
             plan.0.insert(stage, key);
         }
@@ -127,7 +131,8 @@ impl Plan {
         Stage::ALL.into_iter().filter(move |stage| match target {
             Stage::Native => matches!(stage, Stage::Tools | Stage::Source | Stage::Native),
             Stage::Posix => matches!(stage, Stage::Tools | Stage::Toolchain | Stage::Posix),
-            _ => !matches!(stage, Stage::Native | Stage::Posix),
+            Stage::Peers => matches!(stage, Stage::Peers),
+            _ => !matches!(stage, Stage::Native | Stage::Posix | Stage::Peers),
         })
     }
 }

@@ -12,7 +12,16 @@ use crate::failure::Failure;
 
 /// Packages without a pure-Python wheel that fall back to Python code where their native part cannot
 /// be imported. A name gets here with a test that uses the package (`host/cli/tests/cli/wheels.rs`).
-const FALL_BACK: [&str; 2] = ["markupsafe", "pyyaml"];
+const FALL_BACK: [&str; 7] = [
+    "markupsafe",
+    "pyyaml",
+    // aiohttp and what it needs; tests/peers runs them.
+    "aiohttp",
+    "frozenlist",
+    "multidict",
+    "propcache",
+    "yarl",
+];
 
 /// The packages whose native part is left out.
 pub struct Natives {
