@@ -70,21 +70,26 @@ static struct item *item_of(struct vt_waiter *waiter, const struct epoll *epoll)
     return waiter->tell == tell && item->epoll == epoll ? item : NULL;
 }
 
-/* A socket that stands here under several descriptors is one to the poller. */
-static uint32_t interest(const struct epoll *epoll, const struct vt_file *file)
+/* A socket that stands here under several descriptors is one to the poller, which tells of it by
+ * edges if all of them want that. */
+static uint32_t interest(const struct epoll *epoll, const struct vt_file *file, bool *edge)
 {
     uint32_t events = 0;
+    *edge = true;
     for (struct vt_waiter *waiter = file->first; waiter; waiter = waiter->next) {
         struct item *item = item_of(waiter, epoll);
-        if (item && item->events)
-            events |= vt_interest_of((short)((item->events | ALWAYS) & POLL_EVENTS));
+        if (!item || !item->events)
+            continue;
+        events |= vt_interest_of((short)((item->events | ALWAYS) & POLL_EVENTS));
+        *edge &= (item->events & EPOLLET) != 0;
     }
     return events;
 }
 
-static int watch(struct epoll *epoll, const struct vt_file *file, bool edge)
+static int watch(struct epoll *epoll, const struct vt_file *file)
 {
     struct vt_done result;
+    bool edge;
     if (epoll->poller == 0) {
         struct vt_number made;
         host_poller(&made);
@@ -93,13 +98,14 @@ static int watch(struct epoll *epoll, const struct vt_file *file, bool edge)
         epoll->poller = made.value;
         vt_file_changed(&epoll->base, POLLIN); /* who waits already subscribes to it, too */
     }
-    host_watch(epoll->poller, vt_host_handle(file), interest(epoll, file), edge, &result);
+    uint32_t events = interest(epoll, file, &edge);
+    host_watch(epoll->poller, vt_host_handle(file), events, edge, &result);
     return result.is_error ? result.error : 0;
 }
 
 static void rearm(struct item *item)
 {
-    watch(item->epoll, item->waiter.file, item->events & EPOLLET);
+    watch(item->epoll, item->waiter.file);
     move(item, &item->epoll->idle);
 }
 
@@ -169,7 +175,7 @@ static int place(struct item *item)
     item->waiter.events = (short)(item->events ? (item->events | ALWAYS) & POLL_EVENTS : 0);
     if (vt_host_handle(file)) {
         move(item, &epoll->idle);
-        return watch(epoll, file, false);
+        return watch(epoll, file);
     }
     if (file->type->subscribe) {
         move(item, &epoll->polled);
@@ -192,7 +198,7 @@ static void remove_item(struct item *item)
     move(item, NULL);
     free(item);
     if (host)
-        watch(epoll, file, false);
+        watch(epoll, file);
 }
 
 static int add_item(struct epoll *epoll, struct vt_file *file, int fd, const struct epoll_event *event)
@@ -218,7 +224,7 @@ static int add_item(struct epoll *epoll, struct vt_file *file, int fd, const str
 static void delivered(struct item *item)
 {
     struct epoll *epoll = item->epoll;
-    bool host = vt_host_handle(item->waiter.file) != 0;
+    bool host = vt_host_handle(item->waiter.file) != 0, edge;
     if (item->events & EPOLLONESHOT) {
         item->events = 0;
         item->waiter.events = 0;
@@ -226,10 +232,14 @@ static void delivered(struct item *item)
             move(item, &epoll->idle);
     } else if (item->list == &epoll->polled) {
         return;
-    } else if (host && ((item->events & EPOLLET) || epoll->base.first)) {
-        rearm(item); /* at once: other threads wait for it as well */
     } else if (host) {
-        move(item, &epoll->rearm);
+        interest(epoll, item->waiter.file, &edge);
+        if (edge)
+            move(item, &epoll->idle); /* the poller goes on telling */
+        else if (epoll->base.first)
+            rearm(item); /* at once: other threads wait for it as well */
+        else
+            move(item, &epoll->rearm);
     } else {
         move(item, item->events & EPOLLET ? &epoll->idle : &epoll->ready);
     }

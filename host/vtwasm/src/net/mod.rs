@@ -123,13 +123,17 @@ impl Net {
 
     /// At a tick of a guest that computes: takes what has happened, for tokio has no turn meanwhile.
     pub(crate) fn tick(&self) {
+        if !self.turned.swap(false, Ordering::Relaxed) {
+            self.take(&mut self.lock());
+        }
+    }
+
+    /// Takes what the kernel knows by now.
+    fn take(&self, inner: &mut Inner) {
         if let Some(reactor) = self.reactor.get()
-            && !self.turned.swap(false, Ordering::Relaxed)
+            && inner.table.len() > 0
         {
-            let mut inner = self.lock();
-            if inner.table.len() > 0 {
-                reactor.take(|handle, bits| self.event(&mut inner, handle, bits));
-            }
+            reactor.take(|handle, bits| self.event(inner, handle, bits));
         }
     }
 

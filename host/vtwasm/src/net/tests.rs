@@ -447,15 +447,42 @@ async fn a_poller_tells_once_of_what_is_ready_and_watches_the_rest() {
     assert_eq!(world.park(Duration::from_secs(20)).await, Wake::Ready);
     assert_eq!(world.net.events(poller, 10), [(a, Readiness::READABLE)]);
     assert_eq!(world.net.events(poller, 10), []);
-    // By level it is told of at once, by edge only when more comes.
+    // A new watch is told of at once.
     world.net.watch(poller, a, Readiness::READABLE, false).unwrap();
     assert_eq!(world.net.ready(poller), Readiness::READABLE);
     assert_eq!(world.net.events(poller, 10), [(a, Readiness::READABLE)]);
-    world.net.watch(poller, a, Readiness::READABLE, true).unwrap();
+}
+
+#[tokio::test]
+async fn an_edge_is_told_once_and_so_is_the_next() {
+    let world = loopback();
+    let (a, to_a) = world.datagram();
+    let both = Readiness::READABLE | Readiness::WRITABLE;
+    let poller = world.net.poller().unwrap();
+    world.net.watch(poller, a, both, true).unwrap();
+    assert_eq!(world.net.events(poller, 10), [(a, Readiness::WRITABLE)]);
+    assert_eq!(world.park(Duration::from_millis(20)).await, Wake::TimedOut);
     assert_eq!(world.net.events(poller, 10), []);
-    world.net.send_to(b, b"y", none(), to_a).unwrap();
-    world.wait(poller, Readiness::READABLE).await;
-    assert_eq!(world.net.events(poller, 10), [(a, Readiness::READABLE)]);
+    for _ in 0..2 {
+        world.net.send_to(a, b"x", none(), to_a).unwrap();
+        assert_eq!(world.net.events(poller, 10), [(a, both)]);
+        assert_eq!(world.net.events(poller, 10), []);
+    }
+}
+
+#[tokio::test]
+async fn a_poller_knows_at_once_of_what_the_guest_has_just_done() {
+    let world = loopback();
+    let (listener, address) = world.listener();
+    let poller = world.net.poller().unwrap();
+    world
+        .net
+        .watch(poller, listener, Readiness::READABLE, false)
+        .unwrap();
+    assert_eq!(world.net.events(poller, 10), []);
+    let client = world.net.open(Family::Inet, Kind::Stream).unwrap();
+    let _ = world.net.connect(client, address);
+    assert_eq!(world.net.events(poller, 10), [(listener, Readiness::READABLE)]);
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub(super) struct Poller {
 
 struct Watch {
     interest: Readiness,
+    /// It goes on after it was told of.
+    edge: bool,
     queued: Option<u64>,
 }
 
@@ -160,9 +162,10 @@ impl Net {
             return Err(errno::NOSPC);
         }
         entry.pollers.push(poller);
-        let ready = !edge && entry.is_ready(interest, true) != Readiness::empty();
+        let ready = entry.is_ready(interest, true) != Readiness::empty();
         let watch = Watch {
             interest,
+            edge,
             queued: None,
         };
         let entry = inner.table.poller(poller).ok_or(errno::BADF)?;
@@ -177,11 +180,14 @@ impl Net {
 
     pub(crate) fn events(&self, poller: Handle, max: u32) -> Vec<(Handle, Readiness)> {
         let mut inner = self.lock();
+        // What was to be told of at the time of its watch is in the kernel's list once more, and what
+        // the guest has just done to itself (a connection, a datagram) is nowhere else yet.
+        self.take(&mut inner);
         let mut told = Vec::new();
         let mut turns = inner.table.poller(poller).map_or(0, |poller| poller.queue.len());
         while turns > 0 && told.len() < max.min(EVENTS) as usize {
             turns -= 1;
-            let Some((handle, interest)) = inner.table.poller(poller).and_then(Poller::dequeue) else {
+            let Some((handle, interest, edge)) = inner.table.poller(poller).and_then(Poller::dequeue) else {
                 break;
             };
             let Some(socket) = inner.table.socket(handle) else {
@@ -190,7 +196,9 @@ impl Net {
             // Somebody else may have taken what there was; then it goes on being watched.
             let bits = socket.is_ready(interest, false);
             if bits != Readiness::empty() {
-                inner.unwatch(poller, handle);
+                if !edge {
+                    inner.unwatch(poller, handle);
+                }
                 told.push((handle, bits));
             }
         }
@@ -289,12 +297,12 @@ impl Net {
 }
 
 impl Poller {
-    /// The next socket to tell of, which stays watched.
-    fn dequeue(&mut self) -> Option<(Handle, Readiness)> {
+    /// The next socket to tell of, which stays watched, for what, and whether by edges.
+    fn dequeue(&mut self) -> Option<(Handle, Readiness, bool)> {
         let (_, socket) = self.queue.pop_first()?;
         let watch = self.watches.get_mut(&socket)?;
         watch.queued = None;
-        Some((socket, watch.interest))
+        Some((socket, watch.interest, watch.edge))
     }
 }
 
