@@ -4,6 +4,7 @@ A test's name is its file, class and method; those that contain FILTER are run.
 """
 
 import argparse
+import signal
 import sys
 import unittest
 from pathlib import Path
@@ -31,6 +32,8 @@ def main():
     parser.add_argument("--upgrade", action="store_true", help="resolve the packages anew")
     parser.add_argument("filter", nargs="?", default="", metavar="FILTER")
     options = parser.parse_args()
+    # Whoever ends the tests wants their folder gone as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with place.prepared(options.vtwasm.resolve(), options.peers.resolve(), options.upgrade):
         found = tests_of(unittest.defaultTestLoader.discover(FOLDER, top_level_dir=FOLDER))
         suite = unittest.TestSuite(test for test in found if options.filter in test.id())

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -104,3 +105,70 @@ def nginx(pages, behind):
     command = [place.program("nginx"), "-p", folder, "-c", "nginx.conf", "-e", "stderr"]
     with started(command, folder, port):
         yield f"http://localhost:{port}", f"https://localhost:{tls_port}"
+
+
+PASSWORD = "secret of the tests"
+
+
+@contextlib.contextmanager
+def postgresql(**settings):
+    """Gives its port. User and database are `postgres`; TLS is there for who wants it."""
+    folder = place.folder("postgresql")
+    data, password, certificate = folder / "data", folder / "password", folder / "server.pem"
+    password.write_text(PASSWORD)
+    certificate.write_bytes((place.CA.parent / "server.pem").read_bytes())
+    certificate.chmod(0o600)
+    if os.geteuid() == 0:
+        shutil.chown(certificate, "nobody")
+    initdb = [place.program("initdb"), "-D", data, "-U", "postgres", "--no-sync", "--no-locale", "-E", "UTF8"]
+    run([*as_somebody(), *initdb, "-A", "scram-sha-256", "--pwfile", password], folder)
+    port = free_port()
+    settings |= {
+        "port": port,
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "ssl": "on",
+        "ssl_cert_file": certificate,
+        "ssl_key_file": certificate,
+        "fsync": "off",
+        "jit": "off",
+    }
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    # An interrupt is its fast shutdown.
+    command = [place.program("postgres"), "-D", data, *options]
+    with started(command, folder, port, signal.SIGINT):
+        yield port
+
+
+@contextlib.contextmanager
+def redis():
+    """Gives its port."""
+    folder, port = place.folder("redis"), free_port()
+    command = [place.program("redis-server"), "--port", port, "--bind", "127.0.0.1", "--save", ""]
+    with started([*command, "--requirepass", PASSWORD], folder, port):
+        yield port
+
+
+@contextlib.contextmanager
+def mariadb():
+    """Gives its port. The user is `tester`, the database `test`."""
+    folder, port = place.folder("mariadb"), free_port()
+    share = place.PEERS / "root/usr/share/mysql"
+    program = [place.program("mariadbd"), "--no-defaults", f"--datadir={folder}", f"--lc-messages-dir={share}"]
+    program += ["--innodb-use-native-aio=0", "--innodb-flush-log-at-trx-commit=0"]
+    tables = ["mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql"]
+    statements = ["create database mysql;", "use mysql;", *((share / name).read_text() for name in tables)]
+    statements += ["create database test;", "flush privileges;"]
+    statements += [f"create user tester identified by '{PASSWORD}';", "grant all on test.* to tester;"]
+    run([*as_somebody(), *program, "--bootstrap"], folder, "\n".join(statements))
+    command = [*program, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder}/socket"]
+    with started(command, folder, port):
+        yield port
+
+
+def run(command, folder, text=""):
+    """Runs a program that comes to an end by itself."""
+    command = list(map(str, command))
+    done = subprocess.run(command, input=text, cwd=folder, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise AssertionError(f"{command} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
