@@ -2,7 +2,8 @@
  *
  * Locks. WASI has none, and SQLite's way around that lets one connection at a time into a file. But a
  * sandbox is one process, whose connections SQLite keeps apart by itself: the locks of fcntl tell
- * other processes only. So they are always granted, and SQLite's usual VFS is the default one.
+ * other processes only. So they are always granted, and SQLite's usual VFS is the default one. The
+ * index of a write-ahead log is shared memory, which for one process may be any memory.
  *
  * Stack. SQLite recurses over expressions, sub-selects and JSON within limits of its own, and calls back
  * into Python: each way in gets enough of both stacks for the deepest statement, or fails as if
@@ -19,6 +20,8 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "sqlite3.h"
 
@@ -41,6 +44,21 @@ static int grant_locks(int fd, int command, ...)
     return result;
 }
 
+/* mmap(2) of a file that SQLite has just emptied, for all connections of this process. */
+static void *share_memory(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    (void)address, (void)protection, (void)flags, (void)fd, (void)offset;
+    void *memory = calloc(1, length);
+    return memory ? memory : MAP_FAILED;
+}
+
+static int unshare_memory(void *memory, size_t length)
+{
+    (void)length;
+    free(memory);
+    return 0;
+}
+
 int __real_sqlite3_initialize(void);
 /* Called by whoever uses SQLite, and by SQLite itself, even while it is at it. */
 int __wrap_sqlite3_initialize(void)
@@ -56,6 +74,8 @@ int __wrap_sqlite3_initialize(void)
     }
     sqlite3_vfs *unix_vfs = sqlite3_vfs_find("unix");
     unix_vfs->xSetSystemCall(unix_vfs, "fcntl", (sqlite3_syscall_ptr)grant_locks);
+    unix_vfs->xSetSystemCall(unix_vfs, "mmap", (sqlite3_syscall_ptr)share_memory);
+    unix_vfs->xSetSystemCall(unix_vfs, "munmap", (sqlite3_syscall_ptr)unshare_memory);
     return sqlite3_vfs_register(unix_vfs, 1);
 }
 

@@ -1,7 +1,7 @@
 # vtwasm: --allow-write=$TMP::/database
 # native: no: it wants a folder by this name
 """Many threads, each with its own connection to one file: writers take turns, readers see whole
-transactions."""
+transactions, with a rollback journal and with a write-ahead log."""
 
 import os
 import sqlite3
@@ -34,7 +34,7 @@ def read(path, halves):
     connection.close()
 
 
-for mode in ("delete", "truncate", "persist", "memory"):
+for mode in ("delete", "truncate", "persist", "memory", "wal"):
     path = f"/database/{mode}.db"
     first = connect(path)
     print(first.execute(f"pragma journal_mode = {mode}").fetchone()[0], end=": ")

@@ -42,13 +42,12 @@ const XZ_CONFIGURE: &[&str] = &[
     "--disable-sandbox",
 ];
 
-/// Debian's choice of features, without what needs processes, shared memory or dlopen.
+/// Debian's choice of features, without what needs processes or dlopen.
 const SQLITE: &[&str] = &[
     "-O2",
     // A fiber can lose the processor inside SQLite: its busy handler sleeps, and it calls Python.
     "-DSQLITE_THREADSAFE=1",
     "-DSQLITE_OMIT_LOAD_EXTENSION",
-    "-DSQLITE_OMIT_WAL",
     "-DSQLITE_MAX_MMAP_SIZE=0",
     "-DSQLITE_ENABLE_COLUMN_METADATA",
     "-DSQLITE_ENABLE_FTS3",
@@ -60,6 +59,9 @@ const SQLITE: &[&str] = &[
     "-DSQLITE_ENABLE_UNLOCK_NOTIFY",
     "-DSQLITE_MAX_VARIABLE_NUMBER=250000",
     "-D_WASI_EMULATED_MMAN",
+    // SQLite leaves it out on WASI, and the log's index needs its names.
+    "-include",
+    "sys/mman.h",
 ];
 
 pub fn key(inputs: &Inputs) -> Key {
@@ -207,7 +209,18 @@ fn sqlite(library: &Library) -> Result<()> {
     if !amalgamation.is_file() {
         bail!("sqlite3's make did not write sqlite3.c");
     }
+    allow_write_ahead_log(&amalgamation)?;
     library.compile("libsqlite3.a", &[amalgamation], SQLITE)?;
     library.header("sqlite3.h")?;
     library.header("sqlite3ext.h")
+}
+
+/// On WASI SQLite leaves the write-ahead log out, for want of shared memory; guest/sqlite.c brings some.
+fn allow_write_ahead_log(amalgamation: &Path) -> Result<()> {
+    const OMITTED: &str = "# define SQLITE_OMIT_WAL 1";
+    let text = fs::read_to_string(amalgamation)?;
+    if !text.contains(OMITTED) {
+        bail!("sqlite3.c does not say `{OMITTED}` any more: look at what it does for WASI");
+    }
+    Ok(fs::write(amalgamation, text.replace(OMITTED, ""))?)
 }
