@@ -106,6 +106,7 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     unpack_package(recipe, &runner, PACKAGE, &work)?;
     apply_debian_patches(&runner, &source, &work.join("debian"), &[])?;
     leave_sockets_out(&source)?;
+    use_whole_words(&source)?;
 
     let mut configure = runner.command("perl", &source);
     configure
@@ -143,6 +144,16 @@ fn leave_sockets_out(source: &Path) -> Result<()> {
     }
     fs::write(&path, text)?;
     fs::write(source.join("include/netdb.h"), "")?;
+    Ok(())
+}
+
+/// SHA-3 takes a machine with short pointers for one with short words.
+fn use_whole_words(source: &Path) -> Result<()> {
+    let path = source.join("crypto/sha/keccak1600.c");
+    let text = fs::read_to_string(&path)?;
+    let guess = "#define BIT_INTERLEAVE (sizeof(void *) < 8)";
+    ensure!(text.contains(guess), "{} lacks `{guess}`", path.display());
+    fs::write(&path, text.replace(guess, "#define BIT_INTERLEAVE 0"))?;
     Ok(())
 }
 
