@@ -36,12 +36,13 @@ void vtwasm_give_way(void);
  * What a fiber's native stack has for wasm: the host's WASM_STACK (host/vtwasm/src/engine.rs), which
  * refuses a guest that counts on more (python.c tells it). wasm code cannot see how much is left, so depth is counted, and these
  * are measured (guest/tests/recursion_paths.py): the most that a path of CPython takes for
- *  - one unit of c_recursion_remaining: 723 bytes (a codec's error handler that encodes); most
- *    take 250 to 600;
- *  - one level of the parser: 161;
+ *  - one unit of c_recursion_remaining: VTWASM_UNIT_STACK; most take 250 to 600 bytes;
+ *  - one level of the parser: VTWASM_PARSER_LEVEL_STACK;
  *  - one level of marshal: 321.
  * Raise the host's stacks with it. */
 #define VTWASM_NATIVE_STACK ((4 << 20) - (128 << 10))
+#define VTWASM_UNIT_STACK 740
+#define VTWASM_PARSER_LEVEL_STACK 180
 #define VTWASM_PARSER_LEVELS 4000
 #define VTWASM_PARSER_LEVELS_PER_UNIT 4
 /* A parser gets these however deep it starts, so that an endless recursion through eval() ends in
@@ -49,7 +50,8 @@ void vtwasm_give_way(void);
 #define VTWASM_PARSER_LEVELS_AT_LEAST 200
 #define VTWASM_MARSHAL_LEVELS_PER_UNIT 2
 #define VTWASM_C_RECURSION_LIMIT \
-    ((VTWASM_NATIVE_STACK - 161 * VTWASM_PARSER_LEVELS_AT_LEAST) / 740)
+    ((VTWASM_NATIVE_STACK - VTWASM_PARSER_LEVEL_STACK * VTWASM_PARSER_LEVELS_AT_LEAST) \
+     / VTWASM_UNIT_STACK)
 
 /* --- The shadow stack -----------------------------------------------------------------------
  *
