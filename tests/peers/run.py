@@ -22,9 +22,6 @@ def tests_of(suite):
             yield test
 
 
-unittest.TestCase.maxDiff = None
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vtwasm", type=Path, required=True, help="the program")
@@ -34,6 +31,7 @@ def main():
     options = parser.parse_args()
     # Whoever ends the tests wants their folder gone as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    unittest.TestCase.maxDiff = None
     with place.prepared(options.vtwasm.resolve(), options.peers.resolve(), options.upgrade):
         found = tests_of(unittest.defaultTestLoader.discover(FOLDER, top_level_dir=FOLDER))
         suite = unittest.TestSuite(test for test in found if options.filter in test.id())
