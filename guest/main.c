@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <wchar.h>
 
+#include "snapshot.h"
+
 /* A folder of its own, so that the host's /usr/lib may be mounted as well. */
 #define LIBRARY L"/usr/lib/vtwasm/python313.zip"
 #define SITE_PACKAGES L"/usr/lib/python3.13/site-packages"
@@ -77,7 +79,12 @@ static PyStatus configure(PyConfig *config, int argc, char **argv)
     return status;
 }
 
-static PyStatus initialise(int argc, char **argv)
+static PyStatus initialise(PyConfig *config)
+{
+    return vt_snapshot_is_there() ? vt_snapshot_resume(config) : Py_InitializeFromConfig(config);
+}
+
+static PyStatus start(int argc, char **argv)
 {
     /* First of all, for -X dev and -X utf8 decide how the rest is read. */
     PyPreConfig preconfig;
@@ -89,7 +96,7 @@ static PyStatus initialise(int argc, char **argv)
     PyConfig_InitPythonConfig(&config);
     status = configure(&config, argc, argv);
     if (!PyStatus_Exception(status))
-        status = Py_InitializeFromConfig(&config);
+        status = initialise(&config);
     PyConfig_Clear(&config);
     return status;
 }
@@ -106,12 +113,16 @@ static void set_working_folder(void)
 
 int main(int argc, char **argv)
 {
+    if (vt_snapshot_is_there())
+        vt_snapshot_enter();
     set_working_folder();
     vt_python_start();
-    PyStatus status = initialise(argc, argv);
+    PyStatus status = start(argc, argv);
     if (PyStatus_IsExit(status))
         return status.exitcode; /* --version, --help */
     if (PyStatus_Exception(status))
         Py_ExitStatusException(status);
+    if (vt_snapshot_is_wanted())
+        vt_snapshot_make();
     return Py_RunMain();
 }

@@ -8,6 +8,7 @@ use crate::limits::Memory;
 use crate::net::{self, Net};
 use crate::outcome::{Limit, Outcome, Stop};
 use crate::scheduler::{FiberId, Reason, Wake};
+use crate::snapshot;
 use crate::stacks::Promise;
 use crate::stdio::{CAPACITY, Stdin, Stdout};
 use std::sync::Arc;
@@ -29,8 +30,16 @@ pub(crate) struct State {
     pub(crate) written: u64,
     pub(crate) threads: u64,
     pub(crate) net: Arc<Net>,
+    pub(crate) image: Image,
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
+}
+
+/// Whether the run is to end in an image of its memory (`snapshot.rs`).
+pub(crate) enum Image {
+    NotWanted,
+    Wanted,
+    Taken(Vec<u8>),
 }
 
 impl WasiView for State {
@@ -155,6 +164,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     add_clocks(&mut linker)?;
     add_stdio(&mut linker)?;
     net::imports::add_to_linker(&mut linker)?;
+    add_snapshot(&mut linker)?;
     Ok(linker)
 }
 
@@ -280,6 +290,23 @@ fn add_stdio(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 0 => state.stdin.terminal,
                 _ => state.output(fd).is_some_and(|output| output.terminal),
             },))
+        },
+    )
+}
+
+fn add_snapshot(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(snapshot::INTERFACE)?;
+    instance.func_wrap("wanted", |store: StoreContextMut<'_, State>, (): ()| {
+        Ok((matches!(store.data().image, Image::Wanted),))
+    })?;
+    instance.func_wrap(
+        "take",
+        |mut store: StoreContextMut<'_, State>, (memory,): (WasmList<u8>,)| -> wasmtime::Result<()> {
+            if matches!(store.data().image, Image::Wanted) {
+                let memory = memory.as_le_slice(&store).to_vec();
+                store.data_mut().image = Image::Taken(memory);
+            }
+            Err(Stop(Outcome::Exited(0)).into())
         },
     )
 }

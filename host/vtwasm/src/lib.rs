@@ -18,6 +18,7 @@
 //! # Layout
 //! In the order in which a program meets them:
 //! - [`python`]: the artifact and its compiled form; [`cache`]: where that is kept;
+//! - [`snapshot`]: the image of an initialised interpreter that sandboxes start from;
 //! - [`engine`]: wasmtime's configuration and what all sandboxes share;
 //! - [`sandbox`]: permissions, streams, limits; the run from its start to its report;
 //! - [`certificates`]: whom Python's `ssl` trusts;
@@ -45,6 +46,7 @@ mod outcome;
 mod python;
 mod sandbox;
 mod scheduler;
+mod snapshot;
 mod stacks;
 mod stdio;
 mod ticker;

@@ -6,11 +6,12 @@ use crate::driver::{self, Deadlines};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fibers::Fibers;
-use crate::imports::State;
+use crate::imports::{Image, State};
 use crate::limits::{Limits, Memory};
 use crate::net::{Net, Network};
 use crate::outcome::{Limit, Outcome, Report, Stop, Usage};
 use crate::python::Python;
+use crate::snapshot;
 use crate::stacks::Promise;
 use crate::stdio::{Input, Output, Stdin, Stdout, WakeFiber};
 use crate::ticker::Alarm;
@@ -48,6 +49,9 @@ pub enum Access {
 pub struct Builder {
     python: Python,
     wasi: WasiCtxBuilder,
+    args: Vec<String>,
+    /// No variable needs an interpreter that starts anew.
+    may_be_warm: bool,
     limits: Limits,
     network: Network,
     stdin: Input,
@@ -58,14 +62,14 @@ pub struct Builder {
 impl Builder {
     /// The command line of Python, its name first: `["python3", "script.py", "argument"]`.
     pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<str>>) -> &mut Builder {
-        for arg in args {
-            self.wasi.arg(arg);
-        }
+        let args = args.into_iter().map(|arg| arg.as_ref().to_owned());
+        self.args.extend(args);
         self
     }
 
     /// Adds a variable to `os.environ`.
     pub fn env(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> &mut Builder {
+        self.may_be_warm &= snapshot::honours_variable(name.as_ref());
         self.wasi.env(name, value);
         self
     }
@@ -146,6 +150,20 @@ impl Builder {
     /// # Errors
     /// [`Error::Mount`] for the standard library, [`Error::Stream`].
     pub fn build(&mut self) -> Result<Sandbox> {
+        let may_be_warm = std::mem::replace(&mut self.may_be_warm, true);
+        let args = self.args.iter().map(String::as_str);
+        let warm = may_be_warm && snapshot::honours_arguments(args);
+        self.build_from(warm, Image::NotWanted)
+    }
+
+    /// A sandbox for [`Sandbox::image`].
+    pub(crate) fn build_for_image(&mut self) -> Result<Sandbox> {
+        self.build_from(false, Image::Wanted)
+    }
+
+    fn build_from(&mut self, warm: bool, image: Image) -> Result<Sandbox> {
+        self.python.program(warm)?;
+        self.wasi.args(&std::mem::take(&mut self.args));
         let library = self.python.library().to_owned();
         self.mount(library, LIBRARY, Access::Read)?;
         let engine = self.python.engine();
@@ -176,6 +194,7 @@ impl Builder {
             written: 0,
             threads: 1,
             net: Net::new(network, limits.sockets, fibers.clone(), look_ups),
+            image,
             // Files are read in place: a hop to another thread and back costs more than the read.
             wasi: self.wasi.allow_blocking_current_thread(true).build(),
             table: ResourceTable::new(),
@@ -192,6 +211,7 @@ impl Builder {
         driver::arm(&mut store, deadlines);
         Ok(Sandbox {
             python: self.python.clone(),
+            warm,
             store,
             fibers,
             deadlines,
@@ -202,6 +222,7 @@ impl Builder {
 /// One Python program that has not run yet.
 pub struct Sandbox {
     python: Python,
+    warm: bool,
     store: Store<State>,
     fibers: Arc<Fibers>,
     deadlines: Deadlines,
@@ -231,6 +252,8 @@ impl Sandbox {
         Builder {
             python: python.clone(),
             wasi: WasiCtxBuilder::new(),
+            args: Vec::new(),
+            may_be_warm: true,
             limits: Limits::default(),
             network: Network::default(),
             stdin: Input::default(),
@@ -259,7 +282,8 @@ impl Sandbox {
     /// What the program did is in the [`Report`].
     pub async fn run(mut self) -> Result<Report> {
         let engine = self.python.engine().clone();
-        let result = driver::run(&engine, &mut self.store, self.python.program(), self.deadlines).await;
+        let program = self.python.program(self.warm)?;
+        let result = driver::run(&engine, &mut self.store, program, self.deadlines).await;
         // The peers of a program that is over learn of it now.
         self.store.data().net.close_all();
         let mut outcome = match outcome(result, &self.python)? {
@@ -287,6 +311,20 @@ impl Sandbox {
             std::thread::spawn(move || drop(self));
         }
         Ok(report)
+    }
+
+    /// Runs what makes an image of the interpreter, and returns the linear memory.
+    pub(crate) async fn image(mut self) -> Result<Vec<u8>> {
+        let engine = self.python.engine().clone();
+        let program = self.python.program(self.warm)?;
+        let result = driver::run(&engine, &mut self.store, program, self.deadlines).await;
+        let outcome = outcome(result, &self.python)?;
+        match std::mem::replace(&mut self.store.data_mut().image, Image::NotWanted) {
+            Image::Taken(memory) => Ok(memory),
+            _ => Err(self.python.bad(wasmtime::Error::msg(format!(
+                "it could not make an image of itself: {outcome:?}"
+            )))),
+        }
     }
 
     fn usage(&self) -> Usage {

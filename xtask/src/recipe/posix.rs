@@ -11,7 +11,15 @@ use super::{Recipe, python};
 use crate::cache::Key;
 
 /// What of guest/ only CPython needs.
-const FOR_CPYTHON: &[&str] = &["main.c", "openssl.c", "python.c", "recursion.s", "sqlite.c"];
+const FOR_CPYTHON: &[&str] = &[
+    "leave.c",
+    "main.c",
+    "openssl.c",
+    "python.c",
+    "recursion.s",
+    "snapshot.c",
+    "sqlite.c",
+];
 const TEST: &str = "tests/posix.c";
 /// Where an artifact has its standard library.
 const LIBRARY: &str = "python313.zip";
