@@ -67,8 +67,11 @@ static void free_arena(void *context, void *address, size_t size)
         free(address);
 }
 
+/* Once: a run that starts from an image has been here. */
 static void use_annexes(void)
 {
+    if (arenas.alloc)
+        return;
     PyObject_GetArenaAllocator(&arenas);
     PyObject_SetArenaAllocator(&(PyObjectArenaAllocator){arenas.ctx, allocate_arena, free_arena});
 }
