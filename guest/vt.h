@@ -12,6 +12,7 @@
  *   stdio.c wasi.c paths.c device.c pipe.c pair.c eventfd.c ring.c   what they name
  *   socket.c inet.c sockopt.c netdb.c services.c     sockets and names (socket.h)
  *   time.c memory.c                                  what libc would ask WASI for by itself
+ *   snapshot.c leave.c                               an interpreter's start and end, cut short
  *   python.c recursion.s sqlite.c main.c              what knows CPython
  */
 #ifndef VT_H
