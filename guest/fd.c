@@ -162,6 +162,27 @@ void vt_fd_start(void)
     abort(); /* no memory, before anything has run */
 }
 
+static bool is_from_start(int fd)
+{
+    struct vt_file *file = slots[fd].file;
+    if (file->descriptors != 1 || file->first)
+        return false;
+    if (fd <= 2)
+        return file == vt_stream_file(fd);
+    __wasi_prestat_t prestat;
+    return vt_wasi_number(&fd, EBADF) == 0 && wasi_fd_prestat_get(fd, (int32_t)&prestat) == 0;
+}
+
+int vt_fd_stop(void)
+{
+    for (int fd = 0; fd < size; fd++)
+        if (slots[fd].file && !is_from_start(fd))
+            return fd;
+    for (int fd = 0; fd < size; fd++)
+        vt_fd_close(fd);
+    return -1;
+}
+
 /* --- pipes' and sockets' cousins: dup --- */
 
 int dup(int fd)

@@ -66,6 +66,9 @@ struct vt_file {
 /* --- fd.c --- */
 
 void vt_fd_start(void); /* before the first use of a descriptor */
+/* Leaves nothing open, so that vt_fd_start() can follow; or does nothing and returns a descriptor
+ * that has been opened since (or changed). */
+int vt_fd_stop(void);
 struct vt_file *vt_file_of(int fd); /* null: EBADF */
 /* The lowest free descriptor for `file`, which is released if there is none. */
 int vt_fd_open(struct vt_file *file, bool close_on_exec, int *fd);

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#include "vt.h"
 #include "vtwasm_force.h"
 
 /* More than twice the most that a handshake was seen to take of the shadow stack (4,384 bytes). A
@@ -30,6 +31,15 @@ ENTRY(SSL_CTX_use_PrivateKey_file, (SSL_CTX * context, const char *file, int typ
 ENTRY(SSL_CTX_use_certificate_chain_file, (SSL_CTX * context, const char *file), (context, file))
 ENTRY(SSL_CTX_load_verify_locations, (SSL_CTX * context, const char *file, const char *directory),
       (context, file, directory))
+
+/* --- Its random numbers --- */
+
+/* Its generators reseed themselves from the host's when this differs from the last time: in a child
+ * process, and in a run that starts from an image. */
+int __wrap_openssl_get_fork_id(void)
+{
+    return vt_is_resumed;
+}
 
 /* --- What the socket BIO needs of the files that are not built (xtask/src/recipe/openssl.rs) --- */
 

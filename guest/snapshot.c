@@ -15,14 +15,17 @@
 #include "pycore_initconfig.h"
 #include "pycore_interp.h"
 #include "pycore_pathconfig.h"
+#include "pycore_pyhash.h"
 #include "pycore_pylifecycle.h"
 #include "pycore_pystate.h"
 #include "pycore_sysmodule.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "snapshot.h"
 #include "vt.h"
 
@@ -48,6 +51,8 @@ static struct {
     /* The last object of the permanent generation. */
     PyObject *last;
 } image;
+
+bool vt_is_resumed;
 
 bool vt_snapshot_is_wanted(void) { return snapshot_wanted() != 0; }
 
@@ -115,6 +120,11 @@ _Noreturn void vt_snapshot_make(void)
     }
     image.renew = renew;
     image.thread = PyEval_SaveThread();
+    int open = vt_fd_stop();
+    if (open >= 0) {
+        fprintf(stderr, "descriptor %d is open\n", open);
+        vt_exit_process(1);
+    }
     __wasilibc_deinitialize_environ();
     __wasilibc_reset_preopens();
     clear_dead_stack();
@@ -148,7 +158,11 @@ void vt_snapshot_let_go(PyInterpreterState *interp)
 
 void vt_snapshot_enter(void)
 {
+    vt_is_resumed = true;
     __wasilibc_maybe_reinitialize_environ_eagerly();
+    /* The one part of Python's secret that nothing in the image depends on: expat's hashes. */
+    if (getentropy(&_Py_HashSecret.expat.hashsalt, sizeof _Py_HashSecret.expat.hashsalt) != 0)
+        abort();
 }
 
 /* As posix.environ is made; os.environ wraps the same dictionary. */

@@ -140,6 +140,9 @@ size_t vt_stack_room(uintptr_t sp);
 /* memory.c: memory that malloc takes from this address on was never used, and so is zero. */
 uintptr_t vt_memory_unused(void);
 
+/* snapshot.c: this run has started from an image. */
+extern bool vt_is_resumed;
+
 /* key.c */
 void vt_keys_destroy(vt_thread *thread);
 

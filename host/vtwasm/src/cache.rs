@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use std::borrow::Cow;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The user's cache of vtwasm: `$VTWASM_CACHE`, `$XDG_CACHE_HOME/vtwasm` or `~/.cache/vtwasm`.
@@ -77,7 +77,13 @@ fn stamp_of(file: &fs::Metadata) -> String {
 fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_added_extension(format!("{}.tmp", std::process::id()));
     let write = || {
-        let mut file = fs::File::create(&temporary)?;
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
@@ -107,6 +113,8 @@ mod tests {
         let path = folder.path().join("sub/python.cwasm");
         assert!(made(&path));
         assert!(!made(&path));
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "it may hold secrets");
         fs::write(&path, b"compiled").unwrap();
         assert!(made(&path), "truncated");
         fs::remove_file(stamp_path(&path)).unwrap();
