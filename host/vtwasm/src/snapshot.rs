@@ -122,7 +122,7 @@ fn with_image(component: &[u8], memory: &[u8]) -> wasmtime::Result<Vec<u8>> {
 }
 
 fn slice<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a [u8] {
-    &bytes[range.start as usize..range.end as usize]
+    &bytes[range.clone()]
 }
 
 fn module_with_image(module: &[u8], memory: &[u8]) -> wasmtime::Result<Vec<u8>> {
