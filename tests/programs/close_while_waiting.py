@@ -36,4 +36,20 @@ close_under("accept", server.accept, server.close)
 server = socket.create_server(("127.0.0.1", 0))
 client = socket.create_connection(server.getsockname())
 close_under("recv over TCP", lambda: client.recv(1), client.close)
+
+client = socket.create_connection(server.getsockname())
+close_under("sendall", lambda: client.sendall(bytes(100_000_000)), client.close)
 server.close()
+
+# A full backlog answers nobody.
+server = socket.create_server(("127.0.0.1", 0), backlog=0)
+others = [socket.socket() for _ in range(5)]
+for other in others:
+    other.setblocking(False)
+    other.connect_ex(server.getsockname())
+client = socket.socket()
+close_under("connect", lambda: client.connect(server.getsockname()), client.close)
+
+datagrams = socket.socket(type=socket.SOCK_DGRAM)
+datagrams.bind(("127.0.0.1", 0))
+close_under("recvfrom", lambda: datagrams.recvfrom(1), datagrams.close)
