@@ -1,4 +1,4 @@
-"""The benchmarks: what runs, on which Python, how often, and how it is looked at from outside."""
+"""How a program is run on each Python and looked at from outside."""
 
 import json
 import os
@@ -6,16 +6,19 @@ import select
 import statistics
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+
+import packages
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 TIMEOUT_SECONDS = 180
 SILENCE_SECONDS = 30
 STARTS = 7
 
-VTWASM, NATIVE, PINNED = ENGINES = ("vtwasm", "native", "pinned")
+VTWASM, NATIVE, PINNED, GEVENT = ENGINES = ("vtwasm", "native", "pinned", "gevent")
+
+# What a program may do that talks over loopback.
+LOOPBACK = ("--allow-net=127.0.0.1", "--listen=127.0.0.1")
 
 
 class Failed(Exception):
@@ -26,20 +29,26 @@ class Hangs(Failed):
     """A benchmark's program says nothing any more."""
 
 
-def command(engine):
+def command(engine, *flags, site=None):
     """What stands before the script. Pinned: natively threads hand over the GIL between cores at
-    a great price; on one core native Python is at its best."""
+    a great price; on one core native Python is at its best. `flags` are vtwasm's; `site` is a folder
+    with packages."""
     if engine == VTWASM:
-        return [os.environ["VTWASM"], "run"]
+        return [os.environ["VTWASM"], "run", *flags, *(["--site", str(site)] if site else [])]
     native = [os.environ["NATIVE_PYTHON"]]
-    return ["taskset", "-c", "0", *native] if engine == PINNED else native
+    if engine == GEVENT:
+        site = packages.site("gevent")
+        native += ["-m", "gevent.monkey"]
+    if engine == PINNED:
+        native = ["taskset", "-c", "0", *native]
+    return ["env", f"PYTHONPATH={site}", *native] if site else native
 
 
-def program(*arguments):
+def program(*arguments, flags=()):
     """A job that runs a program to its end; its last line is the figures."""
 
     def run(engine):
-        output = run_to_end([*command(engine), PROGRAMS / arguments[0], *arguments[1:]])
+        output = run_to_end([*command(engine, *flags), PROGRAMS / arguments[0], *arguments[1:]])
         return json.loads(output.splitlines()[-1])
 
     return run
@@ -101,35 +110,6 @@ def asleep(count):
     return run
 
 
-def echo(count):
-    """A job with a server of the engine's and so many connections of a native client."""
-
-    def run(engine):
-        flags = ["--listen"] if engine == VTWASM else []
-        server = [*command(engine), *flags, str(PROGRAMS / "echo_server.py")]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(server, **pipes) as process:
-            client = None
-            try:
-                before, said = look(process)
-                line = [os.environ["NATIVE_PYTHON"], PROGRAMS / "echo_client.py", said["port"], count]
-                client = subprocess.Popen([str(part) for part in line], **pipes)
-                read(client)
-                after = memory(process)
-                client.stdin.write("go\n")
-                client.stdin.flush()
-                figures = read(client)
-            finally:
-                process.kill()
-                if client:
-                    client.kill()
-                    client.communicate()
-        figures["kib"] = (after - before) / count
-        return {f"echo_{count}_{metric}": value for metric, value in figures.items()}
-
-    return run
-
-
 def look(process):
     """KiB of resident memory and page tables at the moment of the program's next line."""
     said = read(process)
@@ -150,36 +130,3 @@ def read(process):
         process.kill()
         raise Failed(f"it ended early: {process.stderr.read().strip()[-500:]}")
     return json.loads(line)
-
-
-@dataclass
-class Job:
-    """One benchmark. `name` is what the command line calls it; several jobs may share one."""
-
-    name: str
-    run: Callable
-    rounds: int = 5
-    engines: tuple = ENGINES
-    quick: bool = True
-
-
-JOBS = [
-    Job("threads", program("threads.py")),
-    Job("round_trips", program("round_trips.py")),
-    Job("calls", program("calls.py")),
-    Job("pool", program("pool.py")),
-    Job("cpu", program("cpu.py"), engines=(VTWASM, NATIVE)),
-    Job("tls", program("tls.py"), rounds=3, engines=(VTWASM, NATIVE)),
-    Job("start", starts),
-    Job("fairness", program("fairness.py"), rounds=3),
-    Job("switch", program("switch.py", "100"), rounds=5),
-    Job("switch", program("switch.py", "10000"), rounds=5),
-    Job("switch", program("switch.py", "100000"), rounds=3, engines=(VTWASM,)),
-    Job("echo", echo(100), rounds=3),
-    Job("echo", echo(1_000), rounds=3),
-    Job("asleep", asleep(1_000), rounds=3),
-    Job("asleep", asleep(10_000), rounds=3, quick=False),
-    # Natively the last two end where the kernel's limits do, at about 22,000 threads.
-    Job("asleep", asleep(30_000), rounds=3, quick=False, engines=(VTWASM, NATIVE)),
-    Job("asleep", asleep(100_000), rounds=3, engines=(VTWASM,)),
-]

@@ -5,7 +5,7 @@
 
 Every benchmark is a program of its own in programs/, the same file for each Python. In each round
 each Python runs it once, one after the other, so that a busy minute of the machine hits them all;
-the table shows the medians of the rounds. Python 3.11 or newer, nothing else.
+the table shows the medians of the rounds. Python 3.11 or newer; its pip fetches gevent and flask once.
 """
 
 import argparse
@@ -18,7 +18,9 @@ import time
 from pathlib import Path
 
 import report
-from measure import ENGINES, JOBS, Failed
+from jobs import JOBS
+from measure import ENGINES, Failed
+from packages import Unavailable
 
 HERE = Path(__file__).resolve().parent
 
@@ -55,7 +57,7 @@ def measure_all(options):
                 progress(f"round {number + 1}: {job.name} on {engine}")
                 try:
                     measured = job.run(engine)
-                except Failed as failure:
+                except (Failed, Unavailable) as failure:
                     progress(f"{job.name} on {engine}: {failure}\n")
                     continue
                 for metric, value in measured.items():

@@ -30,3 +30,7 @@ def timed(body):
         return time.perf_counter() - began
 
     return run
+
+
+def percentile(times, part):
+    return sorted(times)[int(part * (len(times) - 1))]

@@ -1,0 +1,46 @@
+"""The benchmarks: what runs, on which Python, how often."""
+
+from dataclasses import dataclass
+from typing import Callable
+
+import network
+from measure import ENGINES, LOOPBACK, NATIVE, PINNED, VTWASM, asleep, program, starts
+
+
+@dataclass
+class Job:
+    """One benchmark. `name` is what the command line calls it; several jobs may share one."""
+
+    name: str
+    run: Callable
+    rounds: int = 5
+    engines: tuple = (VTWASM, NATIVE, PINNED)
+    quick: bool = True
+
+
+JOBS = [
+    Job("threads", program("threads.py")),
+    Job("round_trips", program("round_trips.py")),
+    Job("calls", program("calls.py")),
+    Job("pool", program("pool.py")),
+    Job("cpu", program("cpu.py"), engines=(VTWASM, NATIVE)),
+    Job("tls", program("tls.py"), rounds=3, engines=(VTWASM, NATIVE)),
+    Job("start", starts),
+    Job("fairness", program("fairness.py"), rounds=3),
+    Job("switch", program("switch.py", "100"), rounds=5),
+    Job("switch", program("switch.py", "10000"), rounds=5),
+    Job("switch", program("switch.py", "100000"), rounds=3, engines=(VTWASM,)),
+    Job("pair", program("pair.py", flags=LOOPBACK), rounds=3),
+    Job("wake", network.wake, rounds=3),
+    Job("echo", network.echo(100), rounds=3, engines=ENGINES),
+    Job("echo", network.echo(1_000), rounds=3, engines=ENGINES),
+    Job("echo", network.echo(10_000), rounds=3, engines=ENGINES),
+    Job("asyncio", network.echo(1_000, "asyncio"), rounds=3, engines=(VTWASM, NATIVE)),
+    Job("pages", network.pages, rounds=3, engines=ENGINES),
+    Job("flask", network.flask, rounds=3),
+    Job("asleep", asleep(1_000), rounds=3),
+    Job("asleep", asleep(10_000), rounds=3, quick=False),
+    # Natively the last two end where the kernel's limits do, at about 22,000 threads.
+    Job("asleep", asleep(30_000), rounds=3, quick=False, engines=(VTWASM, NATIVE)),
+    Job("asleep", asleep(100_000), rounds=3, engines=(VTWASM,)),
+]
