@@ -20,6 +20,12 @@
 /* As guest/netdb.c has it; configure looks for it in libc. */
 #define HAVE_GAI_STRERROR 1
 
+/* As guest/signal.c has them, for signal.valid_signals and so asyncio's add_signal_handler. */
+#define HAVE_SIGFILLSET 1
+#define HAVE_SIGINTERRUPT 1
+#define HAVE_SIGPENDING 1
+#define HAVE_SIGSET_T 1
+
 #include <semaphore.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -843,6 +843,18 @@ static void numbers_need_no_look_up(void)
     CHECK(getservbyname("domain", "udp")->s_port == htons(53) && !getservbyname("http", "udp"));
 }
 
+static void sets_of_signals_hold_all_of_them(void)
+{
+    sigset_t set;
+    CHECK(sigemptyset(&set) == 0 && sigismember(&set, SIGINT) == 0 && sigismember(&set, 64) == 0);
+    CHECK(sigaddset(&set, 64) == 0 && sigaddset(&set, SIGINT) == 0 && sigdelset(&set, SIGINT) == 0);
+    CHECK(sigismember(&set, 64) == 1 && sigismember(&set, SIGINT) == 0 && sigismember(&set, 1) == 0);
+    CHECK(sigfillset(&set) == 0 && sigismember(&set, 1) == 1 && sigismember(&set, 64) == 1);
+    CHECK(sigpending(&set) == 0 && sigismember(&set, 1) == 0);
+    CHECK(sigaddset(&set, 0) == -1 && errno == EINVAL && sigdelset(&set, 65) == -1);
+    CHECK(sigismember(&set, -1) == -1 && siginterrupt(65, 1) == -1 && siginterrupt(SIGINT, 1) == 0);
+}
+
 int main(void)
 {
     static const struct {
@@ -882,6 +894,7 @@ int main(void)
         TEST(datagrams_keep_their_bounds),
         TEST(devices_are_there),
         TEST(numbers_need_no_look_up),
+        TEST(sets_of_signals_hold_all_of_them),
     };
     size_t count = sizeof tests / sizeof tests[0], failed = 0;
     for (size_t i = 0; i < count; i++) {

@@ -39,7 +39,7 @@ def check(test, name, *arguments):
 
 @contextlib.contextmanager
 def running(name, *arguments):
-    """A program that serves: it prints its port first and ends when its stdin does."""
+    """A program that serves: it prints its port first and ends when its stdin does, or is interrupted."""
     process = subprocess.Popen(
         command(name, *arguments),
         cwd=PROGRAMS,
@@ -49,7 +49,7 @@ def running(name, *arguments):
         text=True,
     )
     try:
-        yield int(process.stdout.readline())
+        yield int(process.stdout.readline()), process
         process.stdin.close()
         if process.wait(SECONDS) != 0:
             raise AssertionError(f"{name} ended with {process.returncode}")

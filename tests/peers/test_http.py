@@ -3,8 +3,10 @@
 import contextlib
 import http.client
 import json
+import signal
 import time
 import unittest
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pages
@@ -39,12 +41,21 @@ class TestHTTP(unittest.TestCase):
         with pages.python_server() as base:
             sandbox.check(self, "load_url", 1000, base, refusing)
 
+    def test_an_interrupt_ends_aiohttps_server_after_the_request_that_it_is_at(self):
+        with sandbox.running("aiohttp_server") as (port, process):
+            with ThreadPoolExecutor(1) as threads:
+                answer = threads.submit(urllib.request.urlopen, f"http://127.0.0.1:{port}/", timeout=30)
+                self.assertEqual(process.stdout.readline(), "asked\n")
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(answer.result().read(), b"slow but whole")
+            self.assertEqual(process.stdout.read(), "cleaned up\n")
+
 
 class TestFlask(unittest.TestCase):
     THREADS, REQUESTS = 24, 40
 
     def setUp(self):
-        self.port = self.enterContext(sandbox.running("flask_server"))
+        self.port, _ = self.enterContext(sandbox.running("flask_server"))
 
     def ask(self, connection, method, path, body=None, **headers):
         headers = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -29,7 +29,7 @@ class TestTLS(unittest.TestCase):
         return done.stdout.strip() if done.returncode == 0 else f"failed {done.stderr}"
 
     def test_openssls_client_agrees_with_a_server_in_vtwasm(self):
-        with sandbox.running("tls_server", self.folder) as port:
+        with sandbox.running("tls_server", self.folder) as (port, _):
             for option, version in ("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3"):
                 self.assertEqual(self.s_client(port, option, "-noservername"), f"{version} None None None cba")
             alpn = ["-alpn", "first,second", "-servername", "localhost", "-verify_hostname", "localhost"]
