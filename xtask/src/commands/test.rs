@@ -49,8 +49,10 @@ impl Test {
         let mut tally = Tally::default();
         let mut fine = true;
         if !self.is_module(&built)? {
-            for mut command in self.cargo_tests(&mut built)? {
-                fine &= run_tests(&mut command, &mut tally)?;
+            if self.filter.is_none() || self.peers_filter().is_none() {
+                for mut command in self.cargo_tests(&mut built)? {
+                    fine &= run_tests(&mut command, &mut tally)?;
+                }
             }
             for mut command in self.scripts(&mut built)? {
                 fine &= run_tests(&mut command, &mut tally)?;
