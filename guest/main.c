@@ -21,6 +21,7 @@
 #define SITE_PACKAGES L"/usr/lib/python3.13/site-packages"
 
 void vt_python_start(void);
+int vt_calls_install(void);
 
 static PyStatus set_paths(PyConfig *config)
 {
@@ -124,5 +125,7 @@ int main(int argc, char **argv)
         Py_ExitStatusException(status);
     if (vt_snapshot_is_wanted())
         vt_snapshot_make();
+    if (vt_calls_install() < 0)
+        PyErr_Print();
     return Py_RunMain();
 }

@@ -13,7 +13,7 @@
  *   socket.c inet.c sockopt.c netdb.c services.c     sockets and names (socket.h)
  *   time.c memory.c                                  what libc would ask WASI for by itself
  *   snapshot.c leave.c                               an interpreter's start and end, cut short
- *   python.c recursion.s sqlite.c main.c              what knows CPython
+ *   python.c calls.c recursion.s sqlite.c main.c      what knows CPython
  */
 #ifndef VT_H
 #define VT_H

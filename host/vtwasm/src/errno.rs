@@ -9,6 +9,7 @@ pub(crate) const INVAL: Errno = 28;
 pub(crate) const IO: Errno = 29;
 pub(crate) const MFILE: Errno = 33;
 pub(crate) const NOENT: Errno = 44;
+pub(crate) const NOMEM: Errno = 48;
 pub(crate) const NOPROTOOPT: Errno = 50;
 pub(crate) const NOSPC: Errno = 51;
 pub(crate) const OPNOTSUPP: Errno = 58;

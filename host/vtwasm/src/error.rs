@@ -1,5 +1,7 @@
 //! What can go wrong in the host. What the guest did wrong is an [`Outcome`](crate::Outcome).
 
+use crate::session::PythonError;
+use crate::value::NoConversion;
 use std::path::PathBuf;
 
 /// The host could not do its part.
@@ -44,6 +46,9 @@ pub enum Error {
         #[source]
         source: wasmtime::Error,
     },
+    /// A host function's module or name is no identifier of ASCII letters, digits and underscores.
+    #[error("{0:?} cannot be the name of a host function: module and name are ASCII identifiers")]
+    HostFunction(String),
     /// What was given to a [`Network`](crate::Network) is no rule.
     #[error("{rule:?} is no rule for the network: {problem}")]
     Rule {
@@ -61,6 +66,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A [`Session`](crate::Session)'s call raised an exception.
+    #[error("{0}")]
+    Python(PythonError),
+    /// The [`Session`](crate::Session) was over before the call was; its report tells why.
+    #[error("the session is over")]
+    SessionOver,
+    /// A value cannot be sent to Python.
+    #[error("cannot send the arguments: {0}")]
+    Value(NoConversion),
     /// The sandbox could not be made or its run could not go on, through no fault of the guest.
     #[error("cannot run the sandbox")]
     Run(#[source] wasmtime::Error),

@@ -1,5 +1,6 @@
 //! The host functions of `wit/world.wit`. All but `park` return at once.
 
+use crate::calls::{self, Calls};
 use crate::control::Control;
 use crate::engine::WASM_STACK;
 use crate::errno;
@@ -31,6 +32,7 @@ pub(crate) struct State {
     pub(crate) threads: u64,
     pub(crate) net: Arc<Net>,
     pub(crate) image: Image,
+    pub(crate) calls: Calls,
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
 }
@@ -165,6 +167,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     add_stdio(&mut linker)?;
     net::imports::add_to_linker(&mut linker)?;
     add_snapshot(&mut linker)?;
+    calls::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

@@ -29,9 +29,11 @@
 //! - [`control`]: the words of guest memory that the host writes (unsafe);
 //! - [`stacks`]: the memory that fibers run on (unsafe);
 //! - [`net`]: sockets, and who may use them;
+//! - [`calls`]: host functions; [`value`]: what crosses; [`session`]: an interpreter that stays, made of both;
 //! - [`stdio`]: streams; [`errno`]: errors in the guest's terms; [`ticker`]: the clock thread; [`limits`], [`outcome`], [`error`].
 
 mod cache;
+mod calls;
 mod certificates;
 mod control;
 mod driver;
@@ -46,12 +48,15 @@ mod outcome;
 mod python;
 mod sandbox;
 mod scheduler;
+mod session;
 mod snapshot;
 mod stacks;
 mod stdio;
 mod ticker;
+mod value;
 
 pub use cache::dir as cache_dir;
+pub use calls::{Arguments, HostError};
 pub use certificates::host_certificates;
 pub use engine::Engine;
 pub use error::{Error, Result};
@@ -60,4 +65,6 @@ pub use net::Network;
 pub use outcome::{Limit, Outcome, Report, Usage};
 pub use python::{Artifact, Python};
 pub use sandbox::{Access, Builder, Handle, Sandbox};
+pub use session::{PythonError, Session};
 pub use stdio::{Input, Output};
+pub use value::{NoConversion, Value};

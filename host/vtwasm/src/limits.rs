@@ -1,6 +1,8 @@
 //! What one sandbox may use at most.
 
 use crate::outcome::{Limit, Outcome, Stop};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The limits of one sandbox. A limit of memory or threads is felt by Python as an exception;
@@ -8,8 +10,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of linear memory: `MemoryError` beyond, or [`Limit::Memory`] if Python cannot even start.
-    /// At most 4 GiB, which is the default.
+    /// Bytes of linear memory, of captured output and of what goes to and from host functions, together:
+    /// `MemoryError` beyond, or [`Limit::Memory`] if Python cannot even start, or captures too much. At
+    /// most 4 GiB, which is the default.
     pub memory: u64,
     /// Time from the start to the end. None by default.
     pub wall_time: Option<Duration>,
@@ -38,12 +41,75 @@ impl Default for Limits {
     }
 }
 
+/// What counts for [`Limits::memory`].
+#[derive(Debug)]
+pub(crate) struct Account {
+    limit: usize,
+    /// Bytes of linear memory.
+    linear: AtomicUsize,
+    /// Bytes of the host's buffers.
+    buffers: AtomicUsize,
+}
+
+impl Account {
+    fn has_room(&self, linear: usize, buffers: usize) -> bool {
+        linear.checked_add(buffers).is_some_and(|sum| sum <= self.limit)
+    }
+}
+
+/// Bytes of buffers that are counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    account: Arc<Account>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// `None` if that would be over the limit.
+    pub(crate) fn new(account: &Arc<Account>, bytes: usize) -> Option<Charge> {
+        let account = account.clone();
+        let mut charge = Charge { account, bytes: 0 };
+        charge.add(bytes).then_some(charge)
+    }
+
+    /// False if that would be over the limit; nothing is added then.
+    pub(crate) fn add(&mut self, bytes: usize) -> bool {
+        let Account { linear, buffers, .. } = &*self.account;
+        let before = buffers.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before
+            .checked_add(bytes)
+            .is_some_and(|sum| self.account.has_room(linear.load(Ordering::Relaxed), sum));
+        if fits {
+            self.bytes += bytes;
+        } else {
+            buffers.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Counts so many from now on. False if that would be over the limit; nothing is counted then.
+    pub(crate) fn replace(&mut self, bytes: usize) -> bool {
+        self.clear();
+        self.add(bytes)
+    }
+
+    fn clear(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.account.buffers.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 /// Enforces [`Limits::memory`] and knows the linear memory's size, on which `control.rs` relies: there is
 /// only one.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    limit: usize,
-    size: usize,
+    account: Arc<Account>,
     /// The size before the last growth, should it fail.
     before: usize,
     peak: usize,
@@ -52,16 +118,23 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn new(limit: u64) -> Memory {
         Memory {
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            size: 0,
+            account: Arc::new(Account {
+                limit: usize::try_from(limit).unwrap_or(usize::MAX),
+                linear: AtomicUsize::new(0),
+                buffers: AtomicUsize::new(0),
+            }),
             before: 0,
             peak: 0,
         }
     }
 
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
     /// Bytes of linear memory now.
     pub(crate) fn size(&self) -> usize {
-        self.size
+        self.account.linear.load(Ordering::Relaxed)
     }
 
     /// The largest size so far.
@@ -76,20 +149,21 @@ impl wasmtime::ResourceLimiter for Memory {
     }
 
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.before = self.size;
-        if desired > self.limit {
+        self.before = self.size();
+        let buffers = self.account.buffers.load(Ordering::Relaxed);
+        if !self.account.has_room(desired, buffers) {
             return match current {
                 0 => Err(Stop(Outcome::LimitHit(Limit::Memory)).into()),
                 _ => Ok(false),
             };
         }
-        self.size = desired;
+        self.account.linear.store(desired, Ordering::Relaxed);
         self.peak = self.peak.max(desired);
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.size = self.before;
+        self.account.linear.store(self.before, Ordering::Relaxed);
         Ok(())
     }
 
@@ -123,5 +197,19 @@ mod tests {
             .memory_grow_failed(wasmtime::Error::msg("no memory"))
             .unwrap();
         assert_eq!(memory.size(), 10 * MIB);
+    }
+
+    #[test]
+    fn buffers_and_linear_memory_share_the_limit() {
+        let mut memory = Memory::new(64 << 20);
+        assert!(grows(&mut memory, 0, 40 * MIB));
+        assert!(Charge::new(memory.account(), 25 * MIB).is_none());
+        let mut charge = Charge::new(memory.account(), 20 * MIB).unwrap();
+        assert!(!grows(&mut memory, 40 * MIB, 45 * MIB));
+        assert!(!charge.add(usize::MAX));
+        assert!(charge.add(4 * MIB));
+        assert!(!charge.add(1));
+        drop(charge);
+        assert!(grows(&mut memory, 40 * MIB, 64 * MIB));
     }
 }

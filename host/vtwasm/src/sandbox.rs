@@ -1,5 +1,6 @@
 //! A sandbox: one Python program with its permissions, streams and limits, and its run.
 
+use crate::calls::{Arguments, Calls, Functions, HostError};
 use crate::certificates;
 use crate::control::Misfit;
 use crate::driver::{self, Deadlines};
@@ -15,6 +16,7 @@ use crate::snapshot;
 use crate::stacks::Promise;
 use crate::stdio::{Input, Output, Stdin, Stdout, WakeFiber};
 use crate::ticker::Alarm;
+use crate::value::Value;
 use std::future::poll_fn;
 use std::path::Path;
 use std::pin::Pin;
@@ -54,6 +56,7 @@ pub struct Builder {
     may_be_warm: bool,
     limits: Limits,
     network: Network,
+    functions: Functions,
     stdin: Input,
     stdout: Output,
     stderr: Output,
@@ -127,6 +130,40 @@ impl Builder {
         self
     }
 
+    /// Registers an async closure as `module.name`, a plain function for Python that blocks only the thread
+    /// which calls it. `import module` finds it; a module of that name from elsewhere is not looked for.
+    ///
+    /// ```no_run
+    /// # use vtwasm::{Arguments, HostError, Sandbox, Value};
+    /// # fn example(builder: &mut vtwasm::Builder) -> vtwasm::Result<()> {
+    /// builder.host_function("shop", "price", |mut arguments: Arguments| async move {
+    ///     let article: String = arguments.required(0, "article")?;
+    ///     match article.as_str() {
+    ///         "tea" => Ok(Value::from(4.5)),
+    ///         _ => Err(HostError::new("KeyError", article)),
+    ///     }
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Arguments and answers cross as [`Value`](crate::Value)s, as copies; an argument without conversion
+    /// is a `TypeError`. An error of the closure is an exception in Python, a panic a `RuntimeError`. It
+    /// runs as a task of the tokio runtime that polls [`Sandbox::run`], and is dropped at its next await
+    /// when the run ends, or the calling thread is interrupted.
+    ///
+    /// # Errors
+    /// [`Error::HostFunction`] if a name is no ASCII identifier.
+    pub fn host_function<F, R, V>(&mut self, module: &str, name: &str, function: F) -> Result<&mut Builder>
+    where
+        F: Fn(Arguments) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<V, HostError>> + Send + 'static,
+        V: Into<Value>,
+    {
+        self.functions.add(module, name, function)?;
+        Ok(self)
+    }
+
     /// Where `sys.stdin` comes from.
     pub fn stdin(&mut self, input: Input) -> &mut Builder {
         self.stdin = input;
@@ -193,6 +230,7 @@ impl Builder {
             output_limit: limits.output,
             written: 0,
             threads: 1,
+            calls: Calls::new(std::mem::take(&mut self.functions), limits.threads),
             net: Net::new(network, limits.sockets, fibers.clone(), look_ups),
             image,
             // Files are read in place: a hop to another thread and back costs more than the read.
@@ -256,6 +294,7 @@ impl Sandbox {
             may_be_warm: true,
             limits: Limits::default(),
             network: Network::default(),
+            functions: Functions::default(),
             stdin: Input::default(),
             stdout: Output::default(),
             stderr: Output::default(),

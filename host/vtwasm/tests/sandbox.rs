@@ -1,36 +1,15 @@
-//! What an embedder relies on. Needs the artifact: `cargo xtask test` sets `VTWASM_PYTHON`.
+//! What an embedder relies on.
 
-use std::sync::LazyLock;
+mod common;
+
+use common::{program, run, text};
 use std::time::{Duration, Instant};
-use vtwasm::{Artifact, Builder, Engine, Limit, Limits, Outcome, Output, Python, Report, Sandbox};
-
-static PYTHON: LazyLock<Python> = LazyLock::new(|| {
-    let dir = std::env::var_os("VTWASM_PYTHON").expect("VTWASM_PYTHON is set; run `cargo xtask test`");
-    Python::new(&Engine::new().unwrap(), &Artifact::open(dir).unwrap()).unwrap()
-});
-
-fn program(code: &str) -> Builder {
-    let mut builder = Sandbox::builder(&PYTHON);
-    builder
-        .args(["python3", "-c", code])
-        .stdout(Output::Capture)
-        .stderr(Output::Capture);
-    builder
-}
+use vtwasm::{Limit, Limits, Outcome};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
     limits
-}
-
-async fn run(builder: &mut Builder) -> Report {
-    let report = tokio::time::timeout(Duration::from_secs(120), builder.build().unwrap().run());
-    report.await.expect("the run ends").unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }
 
 #[tokio::test]

@@ -1,30 +1,21 @@
 //! Sandboxes start from an image of an initialised interpreter. What two of them must not share, what
 //! belongs to one run, and that a program cannot tell: each is compared with a start without the image.
 
-use std::sync::LazyLock;
-use std::time::Duration;
-use vtwasm::{Access, Artifact, Builder, Engine, Outcome, Output, Python, Report, Sandbox};
+mod common;
 
-static PYTHON: LazyLock<Python> = LazyLock::new(|| {
-    let dir = std::env::var_os("VTWASM_PYTHON").expect("VTWASM_PYTHON is set; run `cargo xtask test`");
-    Python::new(&Engine::new().unwrap(), &Artifact::open(dir).unwrap()).unwrap()
-});
+use common::run;
+use vtwasm::{Access, Builder, Outcome, Output, Sandbox};
 
 /// No image honours it, and it changes nothing.
 const COLD: [&str; 2] = ["-X", "cold"];
 
 fn program(flags: &[&str], code: &str) -> Builder {
-    let mut builder = Sandbox::builder(&PYTHON);
+    let mut builder = Sandbox::builder(common::python());
     builder
         .args([&["python3"], flags, &["-c", code]].concat())
         .stdout(Output::Capture)
         .stderr(Output::Capture);
     builder
-}
-
-async fn run(builder: &mut Builder) -> Report {
-    let report = tokio::time::timeout(Duration::from_secs(120), builder.build().unwrap().run());
-    report.await.expect("the run ends").unwrap()
 }
 
 /// What `code` prints; it must come to its end and say nothing on stderr.

@@ -12,6 +12,7 @@ use crate::cache::Key;
 
 /// What of guest/ only CPython needs.
 const FOR_CPYTHON: &[&str] = &[
+    "calls.c",
     "leave.c",
     "main.c",
     "openssl.c",

@@ -1,22 +1,19 @@
 //! Sockets from Python: what they may and how they are counted; beside it, what can go wrong with them,
-//! and asyncio over them. On loopback only; needs the artifact as `sandbox.rs` does.
+//! and asyncio over them. On loopback only.
 
 mod asyncio;
+#[path = "../common/mod.rs"]
+mod common;
 mod faults;
 
+use common::run;
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader};
-
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
-use vtwasm::{Artifact, Builder, Engine, Limits, Network, Outcome, Output, Python, Report, Sandbox};
-
-static PYTHON: LazyLock<Python> = LazyLock::new(|| {
-    let dir = std::env::var_os("VTWASM_PYTHON").expect("VTWASM_PYTHON is set; run `cargo xtask test`");
-    Python::new(&Engine::new().unwrap(), &Artifact::open(dir).unwrap()).unwrap()
-});
+use vtwasm::{Builder, Limits, Network, Outcome, Output};
 
 /// The descriptors of the process are counted: one test at a time.
 static ALONE: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
@@ -26,12 +23,8 @@ async fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn program(code: &str) -> Builder {
-    let mut builder = Sandbox::builder(&PYTHON);
-    builder
-        .args(["python3", "-c", code])
-        .network(loopback())
-        .stdout(Output::Capture)
-        .stderr(Output::Capture);
+    let mut builder = common::program(code);
+    builder.network(loopback());
     builder
 }
 
@@ -39,11 +32,6 @@ fn loopback() -> Network {
     let mut network = Network::closed();
     network.allow("localhost").unwrap().listen("localhost").unwrap();
     network
-}
-
-async fn run(builder: &mut Builder) -> Report {
-    let report = tokio::time::timeout(Duration::from_secs(120), builder.build().unwrap().run());
-    report.await.expect("the run ends").unwrap()
 }
 
 /// What a program printed that came to a good end.
