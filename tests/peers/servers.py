@@ -155,7 +155,7 @@ def mariadb():
     folder, port = place.folder("mariadb"), free_port()
     share = place.PEERS / "root/usr/share/mysql"
     program = [place.program("mariadbd"), "--no-defaults", f"--datadir={folder}", f"--lc-messages-dir={share}"]
-    program += ["--innodb-use-native-aio=0", "--innodb-flush-log-at-trx-commit=0"]
+    program += [f"--tmpdir={folder}", "--innodb-use-native-aio=0", "--innodb-flush-log-at-trx-commit=0"]
     tables = ["mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql"]
     statements = ["create database mysql;", "use mysql;", *((share / name).read_text() for name in tables)]
     statements += ["create database test;", "flush privileges;"]
