@@ -66,10 +66,13 @@ pub fn finish(command: &mut Command, stdin: &[u8], limit: Duration) -> Result<Fi
 }
 
 /// Sends a signal, such as `INT`. A crate for it would make wasmtime compile anew for the tests, as
-/// features of the crates that both use are joined.
+/// features of the crates that both use are joined; the program `kill` is missing on a bare Debian, the
+/// shell's own is not.
 pub fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
-    assert!(sent.is_ok(), "kill cannot be run");
+    let sent = Command::new("sh")
+        .args(["-c", r#"kill -s "$0" "$1""#, name, &pid.to_string()])
+        .status();
+    assert!(sent.is_ok(), "sh cannot be run");
 }
 
 /// Reads a stream to its end, beside the test.
