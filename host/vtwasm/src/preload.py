@@ -88,6 +88,11 @@ def hide():
 class Loader(zipimport.zipimporter):
     __module__ = "zipimport"
 
+    def get_filename(self, fullname):
+        # The base class reads the module's code for it.
+        module = loaded.get(fullname)
+        return super().get_filename(fullname) if module is None else module.__file__
+
     def create_module(self, spec):
         return loaded.get(spec.name)
 
@@ -130,7 +135,7 @@ def renewal():
         if sys.flags.no_user_site or len(sys.path) > 1:
             site.main()
         if sys.argv[0] == "-c":
-            import linecache  # as Python does, but before the current folder is in sys.path
+            hand_out("linecache")  # as Python does, but before the current folder is in sys.path
 
     return renew
 
