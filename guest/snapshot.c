@@ -134,8 +134,13 @@ _Noreturn void vt_snapshot_make(void)
 
 /* --- starting from one --- */
 
-/* The component calls it where an instance that starts anew calls libc's initialisers. */
-__attribute__((export_name("vt_initialized"))) void vt_initialized(void) {}
+/* The host lets the component call it in place of libc's initialisers, which have run in an image. */
+__attribute__((export_name("vt_initialize"))) void vt_initialize(void)
+{
+    extern void _initialize(void);
+    if (!image.thread)
+        _initialize();
+}
 
 bool vt_snapshot_is_there(void) { return image.thread != NULL; }
 

@@ -7,7 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
     let code = args.get(2).map_or("pass", String::as_str);
     let runs = args.get(3).map_or(Ok(2000), |runs| runs.parse())?;
-    let engine = Engine::new()?;
+    let engine = Engine::for_short_runs()?;
     let python = Python::new(&engine, &Artifact::open(args.get(1).ok_or("which artifact?")?)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -5,8 +5,8 @@
 //! is taken once, from the list that the guest hands over.
 //!
 //! # Invariants of the unsafe code
-//! - `base` is the start of the sandbox's only linear memory. The engine reserves 4 GiB for each
-//!   memory and forbids moving, so it is valid until the store is dropped; the value lives in the
+//! - `base` is the start of the sandbox's only linear memory. Each has 4 GiB reserved (`memory.rs`) and
+//!   never moves, so it is valid until the store is dropped; the value lives in the
 //!   store and is used only in calls that have the store.
 //! - Every access is to a 4-aligned word below `length`, the current size of that memory, which the
 //!   store's limiter keeps: never beyond what is mapped, whatever the guest wrote into its words.

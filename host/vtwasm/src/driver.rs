@@ -4,6 +4,7 @@
 use crate::engine::Engine;
 use crate::fibers::{Fibers, Idle};
 use crate::imports::State;
+use crate::memory::{self, Image};
 use crate::net::Net;
 use crate::outcome::{Limit, Outcome, Stop};
 use crate::python::Program;
@@ -88,6 +89,7 @@ pub(crate) async fn run(
     engine: &Engine,
     store: &mut Store<State>,
     program: &Program,
+    image: &Arc<Image>,
     deadlines: Deadlines,
 ) -> wasmtime::Result<u32> {
     let fibers = store.data().fibers.clone();
@@ -95,7 +97,8 @@ pub(crate) async fn run(
     net.start()?;
     let alarm = Arc::new(Alarm::default());
     let guest = async {
-        let instance = program.instance.instantiate_async(&mut *store).await?;
+        let instantiate = program.instance.instantiate_async(&mut *store);
+        let instance = memory::with_image(image, instantiate).await?;
         let main = instance.get_typed_func::<(), (u32,)>(&mut *store, program.run)?;
         let thread = instance.get_typed_func::<(u32,), ()>(&mut *store, program.run_thread)?;
         main_and_threads(store, &fibers, main, thread).await

@@ -27,7 +27,7 @@
 //! - [`fibers`]: a parked fiber as a future;
 //! - [`scheduler`]: the policy, without I/O;
 //! - [`control`]: the words of guest memory that the host writes (unsafe);
-//! - [`stacks`]: the memory that fibers run on (unsafe);
+//! - [`stacks`]: the memory that fibers run on (unsafe); [`memory`]: that of sandboxes (unsafe);
 //! - [`net`]: sockets, and who may use them;
 //! - [`calls`]: host functions; [`value`]: what crosses; [`session`]: an interpreter that stays, made of both;
 //! - [`stdio`]: streams; [`errno`]: errors in the guest's terms; [`ticker`]: the clock thread; [`limits`], [`outcome`], [`error`].
@@ -43,6 +43,7 @@ mod error;
 mod fibers;
 mod imports;
 mod limits;
+mod memory;
 mod net;
 mod outcome;
 mod python;

@@ -110,19 +110,22 @@ impl Drop for Charge {
 #[derive(Debug)]
 pub(crate) struct Memory {
     account: Arc<Account>,
+    /// What it begins with, whatever the module says.
+    least: usize,
     /// The size before the last growth, should it fail.
     before: usize,
     peak: usize,
 }
 
 impl Memory {
-    pub(crate) fn new(limit: u64) -> Memory {
+    pub(crate) fn new(limit: u64, least: usize) -> Memory {
         Memory {
             account: Arc::new(Account {
                 limit: usize::try_from(limit).unwrap_or(usize::MAX),
                 linear: AtomicUsize::new(0),
                 buffers: AtomicUsize::new(0),
             }),
+            least,
             before: 0,
             peak: 0,
         }
@@ -150,6 +153,7 @@ impl wasmtime::ResourceLimiter for Memory {
 
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         self.before = self.size();
+        let desired = desired.max(self.least);
         let buffers = self.account.buffers.load(Ordering::Relaxed);
         if !self.account.has_room(desired, buffers) {
             return match current {
@@ -185,8 +189,8 @@ mod tests {
 
     #[test]
     fn a_growth_that_is_refused_or_fails_leaves_the_size() {
-        let mut memory = Memory::new(64 << 20);
-        assert!(grows(&mut memory, 0, 10 * MIB));
+        let mut memory = Memory::new(64 << 20, 10 * MIB);
+        assert!(grows(&mut memory, 0, 3 * MIB));
         assert!(!grows(&mut memory, 10 * MIB, 65 * MIB));
         memory
             .memory_grow_failed(wasmtime::Error::msg("refused"))
@@ -201,7 +205,7 @@ mod tests {
 
     #[test]
     fn buffers_and_linear_memory_share_the_limit() {
-        let mut memory = Memory::new(64 << 20);
+        let mut memory = Memory::new(64 << 20, 0);
         assert!(grows(&mut memory, 0, 40 * MIB));
         assert!(Charge::new(memory.account(), 25 * MIB).is_none());
         let mut charge = Charge::new(memory.account(), 20 * MIB).unwrap();

@@ -4,6 +4,7 @@ use crate::cache;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::imports::State;
+use crate::memory::Image;
 use crate::snapshot;
 use std::borrow::Cow;
 use std::fs;
@@ -36,10 +37,11 @@ pub struct Python {
 struct Inner {
     engine: Engine,
     artifact: Artifact,
-    /// Starts where Python is initialised; missing if the artifact cannot make an image of that.
-    warm: OnceLock<Program>,
-    /// As the artifact is. Loaded when it is wanted.
-    cold: OnceLock<Program>,
+    program: Program,
+    /// What a start begins with that has to do all.
+    cold: Arc<Image>,
+    /// The image of an interpreter that has started; missing if the artifact cannot make one.
+    warm: OnceLock<Arc<Image>>,
 }
 
 /// A component that fits this host: its imports are resolved, its exports found.
@@ -122,100 +124,92 @@ impl Artifact {
 
     /// Whether [`Python::new`] will find it compiled, or take some seconds to do so.
     pub fn is_compiled(&self, engine: &Engine) -> bool {
-        self.warm_path(engine).is_ok_and(|path| cache::is_kept(&path))
+        let path = |path: Result<PathBuf>| path.is_ok_and(|path| cache::is_kept(&path));
+        path(self.compiled_path(engine)) && path(self.cold_path()) && path(self.warm_path())
+    }
+
+    fn in_cache(&self, name: &str) -> Result<PathBuf> {
+        Ok(cache::dir()?.join("compiled").join(format!("{}{name}", self.key)))
     }
 
     /// One place per artifact, wasmtime release, configuration and kind of CPU.
-    fn cold_path(&self, engine: &Engine) -> Result<PathBuf> {
-        self.compiled_path(engine, &self.key)
-    }
-
-    /// And per what is in the image.
-    fn warm_path(&self, engine: &Engine) -> Result<PathBuf> {
-        self.compiled_path(
-            engine,
-            &format!("{}-{}", self.key, cache::hash(snapshot::PRELOAD.as_bytes())),
-        )
-    }
-
-    fn compiled_path(&self, engine: &Engine, name: &str) -> Result<PathBuf> {
+    fn compiled_path(&self, engine: &Engine) -> Result<PathBuf> {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
         engine
             .wasmtime()
             .precompile_compatibility_hash()
             .hash(&mut hasher);
-        let name = format!("{name}-{:016x}.cwasm", hasher.finish());
-        Ok(cache::dir()?.join("compiled").join(name))
+        self.in_cache(&format!("-{:016x}.bare.cwasm", hasher.finish()))
+    }
+
+    fn cold_path(&self) -> Result<PathBuf> {
+        self.in_cache(".image")
+    }
+
+    fn warm_path(&self) -> Result<PathBuf> {
+        self.in_cache(&format!("-{}.image", cache::hash(snapshot::PRELOAD.as_bytes())))
+    }
+
+    fn bad(&self, source: wasmtime::Error) -> Error {
+        Error::BadArtifact {
+            origin: self.origin.clone(),
+            source,
+        }
     }
 }
 
 impl Python {
-    /// Takes the artifact's compiled form from the user's cache, or makes it: compiles the artifact,
-    /// lets it initialise itself, and compiles it with the image of that.
+    /// Takes the artifact's compiled form and its image from the user's cache, or makes them: compiles the
+    /// artifact, and lets it start and hand over its memory.
     ///
     /// # Errors
     /// [`Error::BadArtifact`], [`Error::Cache`].
     pub fn new(engine: &Engine, artifact: &Artifact) -> Result<Python> {
+        let bare = || snapshot::bare(&artifact.component()?).map_err(|error| artifact.bad(error));
+        let compiled = artifact.compiled_path(engine)?;
+        cache::keep(&compiled, || {
+            let compiled = engine.wasmtime().precompile_component(&bare()?.component);
+            compiled.map(Cow::Owned).map_err(|error| artifact.bad(error))
+        })?;
+        let cold = artifact.cold_path()?;
+        cache::keep(&cold, || Ok(Cow::Owned(bare()?.memory)))?;
+        // SAFETY: compiled code is trusted as this program is. The file lies in a folder that only this
+        // user can write, and is as long and as old as when this program wrote it (`cache`).
+        let component = unsafe { Component::deserialize_file(engine.wasmtime(), &compiled) };
+        let program = component.and_then(|component| Program::new(engine, &component));
         let python = Python {
             inner: Arc::new(Inner {
                 engine: engine.clone(),
                 artifact: artifact.clone(),
+                program: program.map_err(|error| artifact.bad(error))?,
+                cold: image(&cold)?,
                 warm: OnceLock::new(),
-                cold: OnceLock::new(),
             }),
         };
-        let path = artifact.warm_path(engine)?;
-        if !cache::is_kept(&path) {
-            if !python.cold()?.makes_images {
-                return Ok(python);
-            }
-            let component = || snapshot::make(&python, &artifact.component()?);
-            cache::keep(&path, || python.compile(&component()?))?;
+        if python.inner.program.makes_images {
+            let warm = artifact.warm_path()?;
+            cache::keep(&warm, || Ok(Cow::Owned(snapshot::make(&python)?)))?;
+            let warm = image(&warm)?;
+            python.inner.warm.get_or_init(|| warm);
         }
-        let warm = python.load(&path)?;
-        python.inner.warm.get_or_init(|| warm);
         Ok(python)
     }
 
-    /// The program that a sandbox starts from: the image, if there is one and it `may_be_warm`.
-    pub(crate) fn program(&self, may_be_warm: bool) -> Result<&Program> {
-        match self.inner.warm.get() {
-            Some(warm) if may_be_warm => Ok(warm),
-            _ => self.cold(),
-        }
+    pub(crate) fn program(&self) -> &Program {
+        &self.inner.program
     }
 
-    fn cold(&self) -> Result<&Program> {
-        if let Some(program) = self.inner.cold.get() {
-            return Ok(program);
-        }
-        let artifact = &self.inner.artifact;
-        let path = artifact.cold_path(&self.inner.engine)?;
-        cache::keep(&path, || self.compile(&artifact.component()?))?;
-        let program = self.load(&path)?;
-        Ok(self.inner.cold.get_or_init(|| program))
-    }
-
-    fn compile(&self, component: &[u8]) -> Result<Cow<'static, [u8]>> {
-        let compiled = self.inner.engine.wasmtime().precompile_component(component);
-        compiled.map(Cow::Owned).map_err(|error| self.bad(error))
-    }
-
-    fn load(&self, path: &Path) -> Result<Program> {
-        let engine = &self.inner.engine;
-        // SAFETY: compiled code is trusted as this program is. The file lies in a folder that only this
-        // user can write, and is as long and as old as when this program wrote it (`cache`).
-        let component = unsafe { Component::deserialize_file(engine.wasmtime(), path) };
-        component
-            .and_then(|component| Program::new(engine, &component))
-            .map_err(|error| self.bad(error))
+    /// What a sandbox begins with: an interpreter that has started, if it `may_be_warm` and there is one.
+    pub(crate) fn image(&self, may_be_warm: bool) -> &Arc<Image> {
+        let warm = self.inner.warm.get().filter(|_| may_be_warm);
+        warm.unwrap_or(&self.inner.cold)
     }
 
     /// Where this Python comes from and where its compiled form is, for people.
     pub fn describe(&self) -> String {
         let Inner { engine, artifact, .. } = &*self.inner;
-        let path = artifact.warm_path(engine).unwrap_or_default();
+        let path = artifact.compiled_path(engine).unwrap_or_default();
         format!(
             "{} (key {}), compiled: {}",
             artifact.origin,
@@ -226,10 +220,7 @@ impl Python {
 
     /// The error for an artifact that turns out not to fit when it runs.
     pub(crate) fn bad(&self, source: wasmtime::Error) -> Error {
-        Error::BadArtifact {
-            origin: self.inner.artifact.origin.clone(),
-            source,
-        }
+        self.inner.artifact.bad(source)
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -243,4 +234,14 @@ impl Python {
 
 fn unreadable(folder: &Path, name: &str, error: &std::io::Error) -> Error {
     Error::NoArtifact(format!("cannot read {}: {error}", folder.join(name).display()))
+}
+
+/// The image in a file of the cache.
+fn image(path: &Path) -> Result<Arc<Image>> {
+    let image = fs::File::open(path).and_then(Image::new);
+    image.map_err(|source| Error::Cache {
+        action: "map",
+        path: path.to_owned(),
+        source,
+    })
 }

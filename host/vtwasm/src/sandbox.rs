@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::fibers::Fibers;
 use crate::imports::{Image, State};
 use crate::limits::{Limits, Memory};
+use crate::memory;
 use crate::net::{Net, Network};
 use crate::outcome::{Limit, Outcome, Report, Stop, Usage};
 use crate::python::Python;
@@ -199,7 +200,7 @@ impl Builder {
     }
 
     fn build_from(&mut self, warm: bool, image: Image) -> Result<Sandbox> {
-        self.python.program(warm)?;
+        let begins_with = self.python.image(warm).clone();
         self.wasi.args(&std::mem::take(&mut self.args));
         let library = self.python.library().to_owned();
         self.mount(library, LIBRARY, Access::Read)?;
@@ -222,7 +223,7 @@ impl Builder {
         let look_ups = engine.look_ups().clone();
         let state = State {
             fibers: fibers.clone(),
-            memory: Memory::new(limits.memory),
+            memory: Memory::new(limits.memory, begins_with.length()),
             control: None,
             stacks: Promise::new(engine.arena()),
             stdin,
@@ -249,7 +250,7 @@ impl Builder {
         driver::arm(&mut store, deadlines);
         Ok(Sandbox {
             python: self.python.clone(),
-            warm,
+            begins_with,
             store,
             fibers,
             deadlines,
@@ -260,7 +261,7 @@ impl Builder {
 /// One Python program that has not run yet.
 pub struct Sandbox {
     python: Python,
-    warm: bool,
+    begins_with: Arc<memory::Image>,
     store: Store<State>,
     fibers: Arc<Fibers>,
     deadlines: Deadlines,
@@ -321,8 +322,15 @@ impl Sandbox {
     /// What the program did is in the [`Report`].
     pub async fn run(mut self) -> Result<Report> {
         let engine = self.python.engine().clone();
-        let program = self.python.program(self.warm)?;
-        let result = driver::run(&engine, &mut self.store, program, self.deadlines).await;
+        let program = self.python.program();
+        let result = driver::run(
+            &engine,
+            &mut self.store,
+            program,
+            &self.begins_with,
+            self.deadlines,
+        )
+        .await;
         // The peers of a program that is over learn of it now.
         self.store.data().net.close_all();
         let mut outcome = match outcome(result, &self.python)? {
@@ -355,8 +363,15 @@ impl Sandbox {
     /// Runs what makes an image of the interpreter, and returns the linear memory.
     pub(crate) async fn image(mut self) -> Result<Vec<u8>> {
         let engine = self.python.engine().clone();
-        let program = self.python.program(self.warm)?;
-        let result = driver::run(&engine, &mut self.store, program, self.deadlines).await;
+        let program = self.python.program();
+        let result = driver::run(
+            &engine,
+            &mut self.store,
+            program,
+            &self.begins_with,
+            self.deadlines,
+        )
+        .await;
         let outcome = outcome(result, &self.python)?;
         match std::mem::replace(&mut self.store.data_mut().image, Image::NotWanted) {
             Image::Taken(memory) => Ok(memory),

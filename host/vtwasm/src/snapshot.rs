@@ -1,17 +1,18 @@
 //! The image of an initialised interpreter, from which sandboxes start.
 //!
-//! One run of the artifact does what every start would do, loads the modules that programs commonly
-//! import, and hands its linear memory over (`guest/snapshot.c`). The memory takes the place of the data
-//! of the artifact's core module. What comes out is a component like the artifact's own, whose instances
-//! share the image until they write to it. It is made on the user's machine, once: so the secret of
-//! Python's hashes, which no program can change later, is this user's.
+//! The artifact's core module is compiled without its data: what a memory begins with is an
+//! [`Image`](crate::memory::Image), which may be that data ([`bare`]), or the whole memory of a run that
+//! has done what every start would do and loaded the modules that programs commonly import ([`make`],
+//! `guest/snapshot.c`). So one compiled form serves for any number of images. They are made on the user's
+//! machine: the secret of Python's hashes, which no program can change later, is this user's.
 
 use crate::error::{Error, Result};
+use crate::memory::RESERVATION;
 use crate::python::Python;
 use crate::sandbox::Sandbox;
 use std::ops::Range;
-use wasm_encoder::{ConstExpr, RawSection};
-use wasmparser::{BinaryReaderError, Parser, Payload};
+use wasm_encoder::RawSection;
+use wasmparser::{BinaryReaderError, Data, DataKind, Operator, Parser, Payload};
 
 /// What is in the image.
 pub(crate) const PRELOAD: &str = include_str!("preload.py");
@@ -20,13 +21,11 @@ pub(crate) const PRELOAD: &str = include_str!("preload.py");
 pub(crate) const INTERFACE: &str = "vtwasm:host/snapshot@0.1.0";
 
 const WASM_PAGE: usize = 1 << 16;
-/// Images are written by the page: what is zero is left out.
-const PAGE: usize = 1 << 12;
 
-/// libc's initialisers have run in an image; the component calls what stands under this name.
+/// libc's initialisers; the component calls what stands under this name.
 const INITIALIZE: &str = "_initialize";
-/// The guest's function that does nothing.
-const INITIALIZED: &str = "vt_initialized";
+/// The guest's function that calls them unless it starts from an image of a run.
+const VT_INITIALIZE: &str = "vt_initialize";
 
 /// Python's flags of one letter that an interpreter can take on after its start.
 const FLAGS: &str = "BEIPiqsx";
@@ -63,8 +62,8 @@ pub(crate) fn honours_variable(name: &str) -> bool {
     VARIABLES.contains(&name) || !(name.starts_with("PYTHON") || LOCALE.contains(&name))
 }
 
-/// The artifact's component with the image of a run that loads what [`PRELOAD`] says.
-pub(crate) fn make(python: &Python, component: &[u8]) -> Result<Vec<u8>> {
+/// The memory of a run that has loaded what [`PRELOAD`] says.
+pub(crate) fn make(python: &Python) -> Result<Vec<u8>> {
     let run = || -> Result<Vec<u8>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|error| Error::Run(error.into()))?;
@@ -74,15 +73,20 @@ pub(crate) fn make(python: &Python, component: &[u8]) -> Result<Vec<u8>> {
         runtime.block_on(sandbox.image())
     };
     // The caller may be a task of another runtime.
-    let memory = std::thread::scope(|scope| scope.spawn(run).join()).expect("making an image does not panic");
-    with_image(component, &memory?).map_err(|error| python.bad(error))
+    std::thread::scope(|scope| scope.spawn(run).join()).expect("making an image does not panic")
 }
 
-/// `component` with its first core module, which is the guest, started from `memory`.
-fn with_image(component: &[u8], memory: &[u8]) -> wasmtime::Result<Vec<u8>> {
+/// An artifact's component without the data of its guest, which is its first core module, and that data as
+/// a memory begins with it.
+pub(crate) struct Bare {
+    pub(crate) component: Vec<u8>,
+    pub(crate) memory: Vec<u8>,
+}
+
+pub(crate) fn bare(component: &[u8]) -> wasmtime::Result<Bare> {
     let mut made = wasm_encoder::Component::new();
+    let mut memory = None;
     let mut depth = 0;
-    let mut guest_is_done = false;
     for payload in Parser::new(0).parse_all(component) {
         let payload = payload?;
         let (id, range) = match &payload {
@@ -102,84 +106,102 @@ fn with_image(component: &[u8], memory: &[u8]) -> wasmtime::Result<Vec<u8>> {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. }
         );
         if depth == 0 {
-            let bytes = slice(component, &range);
-            if id == 1 && is_nested && !guest_is_done {
-                guest_is_done = true;
-                made.section(&RawSection {
-                    id,
-                    data: &module_with_image(bytes, memory)?,
-                });
+            let bytes = slice(component, &range)?;
+            if id == 1 && is_nested && memory.is_none() {
+                let (module, data) = bare_module(bytes)?;
+                memory = Some(data);
+                made.section(&RawSection { id, data: &module });
             } else {
                 made.section(&RawSection { id, data: bytes });
             }
         }
         depth += i32::from(is_nested);
     }
-    match guest_is_done {
-        true => Ok(made.finish()),
-        false => Err(wasmtime::Error::msg("there is no core module in the component")),
-    }
+    Ok(Bare {
+        component: made.finish(),
+        // One without a guest is refused for what it lacks, when it is loaded.
+        memory: memory.unwrap_or_else(|| vec![0; WASM_PAGE]),
+    })
 }
 
-fn slice<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a [u8] {
-    &bytes[range.clone()]
+fn slice<'a>(bytes: &'a [u8], range: &Range<usize>) -> wasmtime::Result<&'a [u8]> {
+    bytes.get(range.clone()).ok_or_else(|| bad("to be whole"))
 }
 
-fn module_with_image(module: &[u8], memory: &[u8]) -> wasmtime::Result<Vec<u8>> {
+fn bare_module(module: &[u8]) -> wasmtime::Result<(Vec<u8>, Vec<u8>)> {
     let mut made = wasm_encoder::Module::new();
+    let mut memory = Vec::new();
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload?;
         match &payload {
-            Payload::MemorySection(section) => {
-                let before = section
-                    .clone()
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| bad("a memory"))??;
-                let mut memories = wasm_encoder::MemorySection::new();
-                memories.memory(wasm_encoder::MemoryType {
-                    minimum: (memory.len() / WASM_PAGE) as u64,
-                    maximum: before.maximum,
-                    memory64: before.memory64,
-                    shared: before.shared,
-                    page_size_log2: before.page_size_log2,
-                });
-                made.section(&memories);
-            }
             Payload::ExportSection(section) => {
                 made.section(&exports(section.clone())?);
+                continue;
             }
-            Payload::DataSection(_) => {
-                made.section(&data(memory));
+            Payload::DataSection(section) => {
+                for segment in section.clone() {
+                    place(segment?, &mut memory)?;
+                }
+                continue;
+            }
+            Payload::MemorySection(section) => {
+                let ty = section.clone().into_iter().next();
+                let ty = ty.ok_or_else(|| bad("to have a memory"))??;
+                let length = usize::try_from(ty.initial)
+                    .ok()
+                    .and_then(|pages| pages.checked_mul(WASM_PAGE));
+                let length = length.filter(|&length| length <= RESERVATION);
+                memory = vec![0; length.ok_or_else(|| bad("to have a memory of at most 4 GiB"))?];
             }
             // Code that names segments could not do without them.
-            Payload::DataCountSection { .. } => return Err(bad("only data that is there from the start")),
-            other => {
-                if let Some((id, range)) = other.as_section() {
-                    made.section(&RawSection {
-                        id,
-                        data: slice(module, &range),
-                    });
-                }
+            Payload::DataCountSection { .. } => {
+                return Err(bad("to have only data that is there from the start"));
             }
+            _ => {}
+        }
+        if let Some((id, range)) = payload.as_section() {
+            let data = slice(module, &range)?;
+            made.section(&RawSection { id, data });
         }
     }
-    Ok(made.finish())
+    match memory.is_empty() {
+        true => Err(bad("to have a memory")),
+        false => Ok((made.finish(), memory)),
+    }
+}
+
+/// Puts a segment where it is in a memory that begins.
+fn place(segment: Data<'_>, memory: &mut [u8]) -> wasmtime::Result<()> {
+    let no_address = || bad("to have data at fixed addresses of its memory");
+    let DataKind::Active {
+        memory_index: 0,
+        offset_expr,
+    } = segment.kind
+    else {
+        return Err(no_address());
+    };
+    let mut operators = offset_expr.get_operators_reader();
+    let Operator::I32Const { value } = operators.read()? else {
+        return Err(no_address());
+    };
+    let place = memory
+        .get_mut(value as u32 as usize..)
+        .and_then(|rest| rest.get_mut(..segment.data.len()));
+    place.ok_or_else(no_address)?.copy_from_slice(segment.data);
+    Ok(())
 }
 
 fn bad(wanted: &str) -> wasmtime::Error {
-    wasmtime::Error::msg(format!(
-        "to start from an image, the core module must have {wanted}"
-    ))
+    wasmtime::Error::msg(format!("its core module has {wanted}"))
 }
 
-/// The same exports, but the initialisers do not run again.
+/// The same exports, but the guest decides whether the initialisers run.
 fn exports(section: wasmparser::ExportSectionReader<'_>) -> wasmtime::Result<wasm_encoder::ExportSection> {
     let all = section
         .into_iter()
         .collect::<Result<Vec<_>, BinaryReaderError>>()?;
-    let nothing = all.iter().find(|export| export.name == INITIALIZED);
-    let nothing = nothing.ok_or_else(|| bad("the export `vt_initialized`"))?.index;
+    let decides = all.iter().find(|export| export.name == VT_INITIALIZE);
+    let decides = decides.map(|export| export.index);
     let mut made = wasm_encoder::ExportSection::new();
     for export in all {
         let kind = match export.kind {
@@ -189,42 +211,17 @@ fn exports(section: wasmparser::ExportSectionReader<'_>) -> wasmtime::Result<was
             wasmparser::ExternalKind::Global => wasm_encoder::ExportKind::Global,
             _ => {
                 return Err(bad(
-                    "no other exports than functions, tables, memories and globals",
+                    "to have no other exports than functions, tables, memories and globals",
                 ));
             }
         };
-        let index = if export.name == INITIALIZE {
-            nothing
-        } else {
-            export.index
+        let index = match decides {
+            Some(decides) if export.name == INITIALIZE => decides,
+            _ => export.index,
         };
         made.export(export.name, kind, index);
     }
     Ok(made)
-}
-
-/// The pages that are not zero, neighbours together.
-fn data(memory: &[u8]) -> wasm_encoder::DataSection {
-    let mut section = wasm_encoder::DataSection::new();
-    let pages: Vec<&[u8]> = memory.chunks(PAGE).collect();
-    let mut first = 0;
-    for run in pages.chunk_by(|a, b| is_zero(a) == is_zero(b)) {
-        let start = first * PAGE;
-        first += run.len();
-        if !is_zero(run[0]) {
-            let bytes = &memory[start..(first * PAGE).min(memory.len())];
-            section.active(
-                0,
-                &ConstExpr::i32_const(start as u32 as i32),
-                bytes.iter().copied(),
-            );
-        }
-    }
-    section
-}
-
-fn is_zero(page: &[u8]) -> bool {
-    page.iter().all(|&byte| byte == 0)
 }
 
 #[cfg(test)]
@@ -272,20 +269,66 @@ mod tests {
         }
     }
 
+    /// A component around a core module.
+    fn component(module: &[u8]) -> Vec<u8> {
+        let mut component = wasm_encoder::Component::new();
+        component.section(&RawSection { id: 1, data: module });
+        component.finish()
+    }
+
+    fn module(pages: u64, data: &[(i32, &[u8])]) -> Vec<u8> {
+        let mut memories = wasm_encoder::MemorySection::new();
+        memories.memory(wasm_encoder::MemoryType {
+            minimum: pages,
+            maximum: None,
+            memory64: false,
+            shared: false,
+            page_size_log2: None,
+        });
+        let mut section = wasm_encoder::DataSection::new();
+        for (offset, bytes) in data {
+            section.active(
+                0,
+                &wasm_encoder::ConstExpr::i32_const(*offset),
+                bytes.iter().copied(),
+            );
+        }
+        let mut module = wasm_encoder::Module::new();
+        module.section(&memories).section(&section);
+        module.finish()
+    }
+
     #[test]
-    fn only_pages_that_are_not_zero_are_written() {
-        let mut memory = vec![0; 16 * PAGE];
-        memory[3 * PAGE] = 1;
-        memory[5 * PAGE - 1] = 1;
-        memory[16 * PAGE - 1] = 1;
-        assert_eq!(data(&memory).len(), 2);
+    fn the_data_of_a_module_is_where_it_would_be_in_its_memory() {
+        let bare = bare(&component(&module(
+            1,
+            &[(8, b"one"), (-0, b"two"), (65_533, b"end")],
+        )))
+        .unwrap();
+        assert_eq!(bare.memory.len(), WASM_PAGE);
+        assert_eq!(&bare.memory[..12], b"two\0\0\0\0\0one\0");
+        assert_eq!(&bare.memory[WASM_PAGE - 4..], b"\0end");
+        assert_eq!(
+            bare.component,
+            component(&module(1, &[])[..module(1, &[]).len() - 3])
+        );
     }
 
     #[test]
     fn what_is_no_component_of_ours_is_refused() {
-        let memory = vec![1; WASM_PAGE];
-        for rubbish in [&b""[..], b"rubbish", b"\0asm\x0d\0\x01\0\x01\x04\0asm"] {
-            assert!(with_image(rubbish, &memory).is_err(), "{rubbish:?}");
+        let beyond = component(&module(1, &[(65_534, b"end")]));
+        let too_large = component(&module(1 << 40, &[]));
+        let whole = component(&module(1, &[(8, b"one")]));
+        for rubbish in [
+            &b""[..],
+            b"rubbish",
+            b"\0asm\x0d\0\x01\0\x01\x04\0asm",
+            &component(b"\0asm\x01\0\0\0"),
+            &beyond,
+            &too_large,
+            &whole[..whole.len() - 1],
+        ] {
+            assert!(bare(rubbish).is_err(), "{rubbish:?}");
         }
     }
 }
