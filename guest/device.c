@@ -98,15 +98,9 @@ int vt_device_status(const char *name, size_t length, __wasi_filestat_t *status)
     return 0;
 }
 
-/* libc asks here which folder of WASI's a path leads to. */
-int __real___wasilibc_find_abspath(const char *path, const char **folder, const char **relative);
-int __wrap___wasilibc_find_abspath(const char *path, const char **folder, const char **relative)
+const char *vt_device_name(const char *path)
 {
     static const char prefix[] = "/dev/";
     const char *name = path + sizeof prefix - 1;
-    if (strncmp(path, prefix, sizeof prefix - 1) != 0 || !find(name, strlen(name)))
-        return __real___wasilibc_find_abspath(path, folder, relative);
-    *folder = "/dev";
-    *relative = name;
-    return VT_DEVICES;
+    return strncmp(path, prefix, sizeof prefix - 1) == 0 && find(name, strlen(name)) ? name : NULL;
 }

@@ -86,9 +86,14 @@ static int open_from(struct vt_file *file, int lowest, bool close_on_exec, int *
     return 0;
 }
 
+int vt_fd_share(struct vt_file *file, bool close_on_exec, int *fd)
+{
+    return open_from(file, 0, close_on_exec, fd);
+}
+
 int vt_fd_open(struct vt_file *file, bool close_on_exec, int *fd)
 {
-    int error = open_from(file, 0, close_on_exec, fd);
+    int error = vt_fd_share(file, close_on_exec, fd);
     if (error)
         file->type->release(file);
     return error;
@@ -96,7 +101,7 @@ int vt_fd_open(struct vt_file *file, bool close_on_exec, int *fd)
 
 /* POSIX leaves open what happens to threads that wait for it, and Linux lets them wait for ever;
  * here they are woken, and their calls fail with EBADF. */
-static void drop(struct vt_file *file)
+void vt_file_drop(struct vt_file *file)
 {
     if (--file->descriptors > 0)
         return;
@@ -113,7 +118,7 @@ int vt_fd_close(int fd)
     used[fd / WORD_BITS] &= ~((uint64_t)1 << fd % WORD_BITS);
     if (fd / WORD_BITS < lowest_word)
         lowest_word = fd / WORD_BITS;
-    drop(file);
+    vt_file_drop(file);
     return 0;
 }
 
@@ -137,7 +142,7 @@ int vt_fd_replace(int fd, int target, bool close_on_exec)
     struct vt_file *before = slots[target].file;
     put(target, file, close_on_exec);
     if (before)
-        drop(before);
+        vt_file_drop(before);
     return 0;
 }
 

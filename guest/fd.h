@@ -28,6 +28,8 @@ struct vt_io {
     socklen_t name_size;   /* room in `name`, then what it takes */
     bool truncated;        /* a datagram was longer than the buffers */
     size_t whole;          /* its length */
+    bool control;          /* a reader that takes `parcel` */
+    struct vt_parcel *parcel; /* what goes with the bytes (parcel.c); may be null */
 };
 
 /* What a description of one sort can do. `read` and `write` try once, add to io->done, and say
@@ -58,7 +60,7 @@ struct vt_waiter {
 
 struct vt_file {
     const struct vt_file_type *type;
-    uint32_t descriptors; /* that name it */
+    uint32_t descriptors; /* that name it, and messages with it on their way (parcel.c) */
     int flags;            /* as F_GETFL */
     struct vt_waiter *first, *last;
 };
@@ -72,7 +74,11 @@ int vt_fd_stop(void);
 struct vt_file *vt_file_of(int fd); /* null: EBADF */
 /* The lowest free descriptor for `file`, which is released if there is none. */
 int vt_fd_open(struct vt_file *file, bool close_on_exec, int *fd);
+/* One descriptor more for `file`. */
+int vt_fd_share(struct vt_file *file, bool close_on_exec, int *fd);
 int vt_fd_close(int fd);
+/* One that names it less: the last dismisses who waits, and releases it. */
+void vt_file_drop(struct vt_file *file);
 int vt_fd_duplicate(int fd, int lowest, bool close_on_exec, int *copy); /* F_DUPFD */
 int vt_fd_replace(int fd, int target, bool close_on_exec);             /* dup3 */
 bool vt_fd_close_on_exec(int fd);

@@ -2,6 +2,7 @@
 #include "vt.h"
 
 #include <errno.h>
+#include <signal.h>
 
 #define FIBERS(name) __attribute__((import_module("vtwasm:host/fibers@0.1.0"), import_name(name)))
 #define CLOCKS(name) __attribute__((import_module("vtwasm:host/clocks@0.1.0"), import_name(name)))
@@ -35,6 +36,18 @@ void vt_fiber_start(vt_thread *thread)
     errno = 0;
 }
 
+sigset_t vt_signals;
+
+/* What a wake of the host's means to the main thread, which all signals are for. */
+static enum vt_wake main_wake(enum vt_wake wake)
+{
+    if (wake == VT_DEADLOCKED)
+        vt_report_deadlock();
+    if (wake == VT_INTERRUPTED)
+        sigaddset(&vt_signals, SIGINT);
+    return vt_signals ? VT_INTERRUPTED : wake;
+}
+
 /* Must not be inlined: the stack pointer that it reads and puts back is its own frame's, whatever
  * the fibers that run meanwhile leave in the global. */
 __attribute__((noinline)) enum vt_wake vt_park(enum vt_reason reason, uint32_t subject,
@@ -56,8 +69,8 @@ __attribute__((noinline)) enum vt_wake vt_park(enum vt_reason reason, uint32_t s
     __start_pytls[0] = local0;
     __start_pytls[1] = local1;
     errno = saved_errno;
-    if (wake == VT_DEADLOCKED)
-        vt_report_deadlock();
+    if (self->fiber == VT_MAIN_FIBER)
+        return main_wake(wake);
     return wake;
 }
 

@@ -1,6 +1,5 @@
-/* Sockets of the family AF_UNIX: pairs. They have no names in the file system. */
-#include "ring.h"
-#include "socket.h"
+/* Sockets of the family AF_UNIX: the ends of pairs and connections, and what they send each other. */
+#include "unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,15 +12,6 @@
 /* POLLOUT waits for so much room, so that a writer is not woken for every byte. */
 #define LOW_WATER (CAPACITY / 4)
 
-struct end {
-    struct vt_socket socket;
-    struct end *peer; /* null: closed, or never connected */
-    struct vt_ring inbox;
-    bool connected; /* it had a peer */
-    bool shut_read, shut_write;
-    int error; /* SO_ERROR */
-};
-
 /* A datagram stands in the ring behind its length. */
 typedef uint32_t length_type;
 
@@ -32,12 +22,86 @@ static bool at_end(const struct end *end)
     return end->shut_read || (end->connected && (!end->peer || end->peer->shut_write));
 }
 
-/* The peer may have room again. */
+/* --- who waits for it --- */
+
+void vt_end_leave(struct end *end)
+{
+    struct end *host = end->host, *before = NULL;
+    if (!host)
+        return;
+    for (struct end *each = host->waiting; each != end; each = each->next)
+        before = each;
+    *(before ? &before->next : &host->waiting) = end->next;
+    if (host->last_waiting == end)
+        host->last_waiting = before;
+    host->waiting_count--;
+    end->host = end->next = NULL;
+}
+
+void vt_end_wait(struct end *end, struct end *host)
+{
+    if (end->host == host)
+        return;
+    vt_end_leave(end);
+    *(host->waiting ? &host->last_waiting->next : &host->waiting) = end;
+    host->last_waiting = end;
+    host->waiting_count++;
+    end->host = host;
+}
+
+/* Whoever sends to it may have room again. */
 static void told_room(struct end *end, size_t room_before)
 {
-    if (end->peer && room_before < LOW_WATER && vt_ring_room(&end->inbox) >= LOW_WATER)
+    if (vt_ring_room(&end->inbox) < LOW_WATER)
+        return;
+    if (end->peer && room_before < LOW_WATER)
         vt_file_changed(&end->peer->socket.base, POLLOUT | POLLWRNORM);
+    while (end->waiting) {
+        struct end *sender = end->waiting;
+        vt_end_leave(sender);
+        vt_file_changed(&sender->socket.base, POLLOUT | POLLWRNORM);
+    }
 }
+
+/* --- what goes with the bytes --- */
+
+static void attach(struct end *end, struct vt_parcel *parcel, uint64_t from)
+{
+    parcel->from = from;
+    parcel->to = end->taken + end->inbox.length;
+    *(end->first ? &end->last->next : &end->first) = parcel;
+    end->last = parcel;
+}
+
+/* Gives the reader what goes with the next byte. */
+static void hand_over(struct end *end, struct vt_io *io)
+{
+    struct vt_parcel *parcel = end->first;
+    if (!parcel || parcel->from != end->taken)
+        return;
+    if (io->name && parcel->sender) {
+        memcpy(io->name, &parcel->sender->address, parcel->sender->size);
+        io->name_size = parcel->sender->size;
+    }
+    if (io->flags & MSG_PEEK) {
+        if (io->control)
+            io->parcel = vt_parcel_copy(parcel);
+        return;
+    }
+    end->first = parcel->next;
+    if (io->control && !io->parcel)
+        io->parcel = parcel;
+    else
+        vt_parcel_drop(parcel);
+}
+
+static void drop(struct end *end, size_t size)
+{
+    vt_ring_drop(&end->inbox, size);
+    end->taken += size;
+}
+
+/* --- reading --- */
 
 static void copy_out(const struct end *end, struct vt_io *io, size_t skip, size_t size)
 {
@@ -50,13 +114,25 @@ static void copy_out(const struct end *end, struct vt_io *io, size_t skip, size_
     }
 }
 
+/* One read does not go from bytes with descriptors on to others, nor the other way. */
+static size_t readable(const struct end *end)
+{
+    const struct vt_parcel *parcel = end->first;
+    if (!parcel)
+        return end->inbox.length;
+    return (size_t)((parcel->from > end->taken ? parcel->from : parcel->to) - end->taken);
+}
+
 static int take_stream(struct end *end, struct vt_io *io)
 {
-    size_t wanted = vt_io_size(io) - io->done;
-    size_t size = wanted < end->inbox.length ? wanted : end->inbox.length;
+    size_t wanted = vt_io_size(io) - io->done, there = readable(end);
+    size_t size = wanted < there ? wanted : there;
+    if (size == 0)
+        return 0;
     copy_out(end, io, 0, size);
+    hand_over(end, io);
     if (!(io->flags & MSG_PEEK))
-        vt_ring_drop(&end->inbox, size);
+        drop(end, size);
     return 0;
 }
 
@@ -68,8 +144,9 @@ static int take_datagram(struct end *end, struct vt_io *io)
     io->truncated = wanted < length;
     io->whole = length;
     copy_out(end, io, sizeof length, io->truncated ? wanted : length);
+    hand_over(end, io);
     if (!(io->flags & MSG_PEEK))
-        vt_ring_drop(&end->inbox, sizeof length + length);
+        drop(end, sizeof length + length);
     return 0;
 }
 
@@ -94,6 +171,8 @@ static int end_read(struct vt_file *file, struct vt_io *io)
         return EINVAL;
     return at_end(end) ? 0 : EAGAIN;
 }
+
+/* --- writing --- */
 
 static int put_stream(struct vt_ring *inbox, struct vt_io *io)
 {
@@ -126,38 +205,98 @@ static int put_datagram(struct vt_ring *inbox, struct vt_io *io)
     return 0;
 }
 
+/* A datagram's way, if it is named or connected. */
+static int receiver_of(const struct end *end, const struct vt_io *io, struct end **out)
+{
+    *out = end->peer;
+    if (io->name_size > 0) {
+        int error = vt_unix_find(io->name, io->name_size, out);
+        if (error)
+            return error;
+    } else if (end->to) {
+        *out = end->to->end;
+    } else if (!end->connected) {
+        return ENOTCONN;
+    }
+    const struct end *other = *out;
+    if (!other || other->shut_read)
+        return ECONNREFUSED;
+    if (other->socket.kind != SOCK_DGRAM)
+        return EPROTOTYPE;
+    bool elsewhere = other->connected ? other->peer != end : other->to && other->to->end != end;
+    return elsewhere ? EPERM : 0;
+}
+
+static int peer_of(const struct end *end, const struct vt_io *io, struct end **out)
+{
+    *out = end->peer;
+    if (!end->connected)
+        return io->name_size > 0 ? EOPNOTSUPP : ENOTCONN;
+    if (io->name_size > 0)
+        return EISCONN;
+    return !end->peer || end->peer->shut_read ? EPIPE : 0;
+}
+
 static int end_write(struct vt_file *file, struct vt_io *io)
 {
-    struct end *end = (struct end *)file;
+    struct end *end = (struct end *)file, *other;
     if (io->flags & MSG_OOB)
         return EOPNOTSUPP;
     if (end->shut_write)
         return EPIPE;
-    if (!end->connected)
-        return ENOTCONN;
-    if (io->name_size > 0)
-        return is_stream(end) ? EISCONN : EOPNOTSUPP;
-    if (!end->peer || end->peer->shut_read)
-        return is_stream(end) ? EPIPE : ECONNREFUSED;
-    struct vt_ring *inbox = &end->peer->inbox;
-    int error = is_stream(end) ? put_stream(inbox, io) : put_datagram(inbox, io);
-    if (error == 0)
-        vt_file_changed(&end->peer->socket.base, POLLIN | POLLRDNORM);
-    return error;
+    bool datagrams = end->socket.kind == SOCK_DGRAM;
+    int error = datagrams ? receiver_of(end, io, &other) : peer_of(end, io, &other);
+    if (error)
+        return error;
+    struct vt_parcel *parcel = io->parcel;
+    if (datagrams && end->name && !parcel && !(parcel = vt_parcel_copy(NULL)))
+        return ENOBUFS;
+    uint64_t from = other->taken + other->inbox.length;
+    error = is_stream(end) ? put_stream(&other->inbox, io) : put_datagram(&other->inbox, io);
+    if (error == EAGAIN && !is_stream(end))
+        vt_end_wait(end, other);
+    if (error == 0 && parcel && other->taken + other->inbox.length > from) {
+        parcel->sender = datagrams ? vt_name_keep(end->name) : NULL;
+        attach(other, parcel, from);
+        io->parcel = NULL;
+    } else if (parcel != io->parcel) {
+        vt_parcel_drop(parcel);
+    }
+    if (error)
+        return error;
+    vt_file_changed(&other->socket.base, POLLIN | POLLRDNORM);
+    return 0;
+}
+
+/* --- readiness --- */
+
+/* A datagram socket without a receiver can always say so. */
+static bool is_writable(struct end *end)
+{
+    struct end *other = end->to ? end->to->end : end->peer;
+    if (end->shut_write || !other)
+        return end->shut_write || end->connected || end->socket.kind == SOCK_DGRAM;
+    if (vt_ring_room(&other->inbox) >= LOW_WATER)
+        return true;
+    if (end->to)
+        vt_end_wait(end, other);
+    return false;
 }
 
 static short end_ready(struct vt_file *file)
 {
-    const struct end *end = (struct end *)file;
+    struct end *end = (struct end *)file;
+    if (end->backlog > 0)
+        return end->waiting ? POLLIN | POLLRDNORM : 0;
     bool gone = end->connected && !end->peer;
     short ready = 0;
     if (end->inbox.length > 0 || at_end(end) || end->error)
         ready |= POLLIN | POLLRDNORM;
     if (at_end(end))
         ready |= POLLRDHUP;
-    if (gone || end->shut_write || (end->peer && vt_ring_room(&end->peer->inbox) >= LOW_WATER))
+    if (is_writable(end))
         ready |= POLLOUT | POLLWRNORM;
-    if (!end->connected || (at_end(end) && (gone || end->shut_write)))
+    if (!end->connected ? end->socket.kind != SOCK_DGRAM : at_end(end) && (gone || end->shut_write))
         ready |= POLLHUP;
     if (end->error)
         ready |= POLLERR;
@@ -183,6 +322,22 @@ static void end_release(struct vt_file *file)
             end->peer->error = ECONNRESET; /* what it sent was never read */
         vt_file_changed(&end->peer->socket.base, POLLIN | POLLOUT | POLLHUP | POLLRDHUP);
     }
+    vt_end_leave(end);
+    while (end->waiting) {
+        struct end *waiting = end->waiting;
+        vt_end_leave(waiting);
+        if (end->backlog > 0)
+            end_release(&waiting->socket.base); /* nobody will accept it */
+        else
+            vt_file_changed(&waiting->socket.base, POLLOUT);
+    }
+    while (end->first) {
+        struct vt_parcel *parcel = end->first;
+        end->first = parcel->next;
+        vt_parcel_drop(parcel);
+    }
+    vt_unix_unbind(end);
+    vt_name_drop(end->to);
     free(end->inbox.bytes);
     free(end);
 }
@@ -192,7 +347,7 @@ static void end_release(struct vt_file *file)
 static int end_shutdown(struct vt_socket *socket, int how)
 {
     struct end *end = (struct end *)socket;
-    if (!end->connected)
+    if (!end->connected && !end->to)
         return ENOTCONN;
     end->shut_read |= how != SHUT_WR;
     end->shut_write |= how != SHUT_RD;
@@ -203,12 +358,20 @@ static int end_shutdown(struct vt_socket *socket, int how)
     return 0;
 }
 
-static int end_name(struct vt_socket *socket, bool peer, struct sockaddr_storage *name, socklen_t *size)
+static int end_name(struct vt_socket *socket, bool peer, struct sockaddr_storage *out, socklen_t *size)
 {
-    if (peer && !((struct end *)socket)->peer)
+    const struct end *end = (struct end *)socket;
+    const struct vt_name *name = end->name;
+    if (peer && !end->peer && !end->to)
         return ENOTCONN;
-    name->ss_family = AF_UNIX; /* and no path: unnamed */
-    *size = sizeof name->ss_family;
+    if (peer)
+        name = end->to ? end->to : end->peer->name;
+    out->ss_family = AF_UNIX; /* and no path: unnamed */
+    *size = sizeof out->ss_family;
+    if (name) {
+        memcpy(out, &name->address, name->size);
+        *size = name->size;
+    }
     return 0;
 }
 
@@ -229,8 +392,10 @@ static int end_get_option(struct vt_socket *socket, int level, int name, int64_t
     case SO_REUSEADDR:
     case SO_KEEPALIVE:
     case SO_BROADCAST:
-    case SO_ACCEPTCONN:
         *value = 0;
+        return 0;
+    case SO_ACCEPTCONN:
+        *value = end->backlog > 0;
         return 0;
     default:
         return ENOPROTOOPT;
@@ -246,6 +411,10 @@ static int end_set_option(struct vt_socket *socket, int level, int name, int64_t
 }
 
 static const struct vt_socket_type pair_socket = {
+    .bind = vt_unix_bind,
+    .listen = vt_unix_listen,
+    .accept = vt_unix_accept,
+    .connect = vt_unix_connect,
     .shutdown = end_shutdown,
     .name = end_name,
     .get_option = end_get_option,
@@ -266,7 +435,7 @@ static const struct vt_socket_type pair_socket = {
 static const struct vt_file_type stream_end = END_TYPE(__WASI_FILETYPE_SOCKET_STREAM);
 static const struct vt_file_type datagram_end = END_TYPE(__WASI_FILETYPE_SOCKET_DGRAM);
 
-int vt_unix_create(int kind, struct vt_socket **out)
+int vt_end_create(int kind, struct end **out)
 {
     if (kind != SOCK_STREAM && kind != SOCK_DGRAM && kind != SOCK_SEQPACKET)
         return EPROTONOSUPPORT;
@@ -278,8 +447,24 @@ int vt_unix_create(int kind, struct vt_socket **out)
     end->socket.family = AF_UNIX;
     end->socket.kind = kind;
     end->inbox.limit = CAPACITY;
-    *out = &end->socket;
+    *out = end;
     return 0;
+}
+
+void vt_ends_join(struct end *one, struct end *other)
+{
+    one->peer = other;
+    other->peer = one;
+    one->connected = other->connected = true;
+}
+
+int vt_unix_create(int kind, struct vt_socket **out)
+{
+    struct end *end;
+    int error = vt_end_create(kind, &end);
+    if (error == 0)
+        *out = &end->socket;
+    return error;
 }
 
 int vt_pair_create(int kind, struct vt_socket **one, struct vt_socket **other)
@@ -292,9 +477,6 @@ int vt_pair_create(int kind, struct vt_socket **one, struct vt_socket **other)
         end_release(&(*one)->base);
         return error;
     }
-    struct end *first = (struct end *)*one, *second = (struct end *)*other;
-    first->peer = second;
-    second->peer = first;
-    first->connected = second->connected = true;
+    vt_ends_join((struct end *)*one, (struct end *)*other);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "device.h"
+#include "names.h"
 #include "wasi.h"
 
 static bool is_continuation(uint8_t byte) { return (byte & 0xC0) == 0x80; }
@@ -50,12 +51,25 @@ static bool is_utf8(int32_t path, int32_t length)
     return true;
 }
 
-/* Makes the folder WASI's own number. Nothing in /dev can be made or changed. */
+/* libc asks here which folder of WASI's a path leads to. */
+int __real___wasilibc_find_abspath(const char *path, const char **folder, const char **relative);
+int __wrap___wasilibc_find_abspath(const char *path, const char **folder, const char **relative)
+{
+    const char *device = vt_device_name(path);
+    if (!device && !vt_name_is_bound(path))
+        return __real___wasilibc_find_abspath(path, folder, relative);
+    *folder = device ? "/dev" : "/";
+    *relative = device ? device : path;
+    return device ? VT_DEVICES : VT_NAMES;
+}
+
+/* Makes the folder WASI's own number. Nothing in /dev can be made or changed, nor the path of a
+ * socket but by unlink(). */
 static int check(int32_t *fd, int32_t path, int32_t length)
 {
     if (!is_utf8(path, length))
         return EILSEQ;
-    return *fd == VT_DEVICES ? EACCES : vt_wasi_number(fd, ENOTDIR);
+    return *fd >= VT_NAMES ? EACCES : vt_wasi_number(fd, ENOTDIR);
 }
 
 /* Each function of WASI that takes one path, or two. */
@@ -80,8 +94,6 @@ ONE_PATH(path_create_directory, (int32_t fd, int32_t path, int32_t length), path
          (fd, path, length))
 ONE_PATH(path_remove_directory, (int32_t fd, int32_t path, int32_t length), path, length,
          (fd, path, length))
-ONE_PATH(path_unlink_file, (int32_t fd, int32_t path, int32_t length), path, length,
-         (fd, path, length))
 ONE_PATH(path_filestat_set_times,
          (int32_t fd, int32_t flags, int32_t path, int32_t length, int64_t accessed, int64_t modified,
           int32_t which),
@@ -96,6 +108,15 @@ TWO_PATHS(path_link,
 TWO_PATHS(path_rename,
           (int32_t fd, int32_t path, int32_t length, int32_t fd2, int32_t path2, int32_t length2), path,
           length, path2, length2, (fd, path, length, fd2, path2, length2))
+
+VT_WASI(path_unlink_file)(int32_t fd, int32_t path, int32_t length);
+VT_INSTEAD_OF_WASI(path_unlink_file)(int32_t fd, int32_t path, int32_t length)
+{
+    if (fd == VT_NAMES)
+        return vt_name_unlink((const char *)path, (size_t)length);
+    int error = check(&fd, path, length);
+    return error ? error : wasi_path_unlink_file(fd, path, length);
+}
 
 /* The first path of a symbolic link is text. */
 VT_WASI(path_symlink)(int32_t text, int32_t length, int32_t fd, int32_t path, int32_t length2);
@@ -113,6 +134,8 @@ VT_INSTEAD_OF_WASI(path_filestat_get)(int32_t fd, int32_t flags, int32_t path, i
 {
     if (fd == VT_DEVICES)
         return vt_device_status((const char *)path, (size_t)length, (__wasi_filestat_t *)result);
+    if (fd == VT_NAMES)
+        return vt_name_status((const char *)path, (size_t)length, (__wasi_filestat_t *)result);
     int error = check(&fd, path, length);
     return error ? error : wasi_path_filestat_get(fd, flags, path, length, result);
 }
@@ -132,6 +155,8 @@ VT_INSTEAD_OF_WASI(path_open)(int32_t fd, int32_t lookup, int32_t path, int32_t 
     int32_t wasi, mode = access_mode(rights) | fd_flags;
     if (fd == VT_DEVICES)
         return vt_device_open((const char *)path, (size_t)length, mode, (int32_t *)result);
+    if (fd == VT_NAMES)
+        return ENXIO;
     int error = check(&fd, path, length);
     if (error == 0)
         error = wasi_path_open(fd, lookup, path, length, flags, rights, inherited, fd_flags,

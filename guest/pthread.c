@@ -16,7 +16,7 @@ return_from_run_thread(void);
 extern int __main_void(void);       /* libc: main() with the arguments from WASI */
 extern void __wasm_call_dtors(void); /* libc: atexit() and the flush of stdio, as exit() does */
 
-static vt_thread main_thread = {.fiber = 1, .name = "main"};
+static vt_thread main_thread = {.fiber = VT_MAIN_FIBER, .name = "main"};
 
 /* Threads that have not finished, the main one included. */
 static unsigned live_threads = 1;

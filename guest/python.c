@@ -15,7 +15,6 @@
 #include "pycore_symtable.h"
 #include "pycore_traceback.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -104,21 +103,6 @@ void vtwasm_give_way(void)
 
 /* CPython's aborts on WASI, for want of pthread_exit. */
 _Noreturn void __wrap_PyThread_exit_thread(void) { pthread_exit(NULL); }
-
-/* --- interrupts --- */
-
-/* 128 + SIGINT, as a shell reports it. */
-#define EXIT_INTERRUPTED 130
-
-void vt_interrupt(void)
-{
-    void (*handler)(int) = signal(SIGINT, SIG_IGN);
-    signal(SIGINT, handler);
-    if (handler == SIG_DFL)
-        vt_exit_process(EXIT_INTERRUPTED);
-    if (handler != SIG_IGN)
-        raise(SIGINT);
-}
 
 /* --- deadlock --- */
 

@@ -226,6 +226,7 @@ static ssize_t transmit(int fd, struct vt_io *io)
     if (!socket)
         return -1;
     int error = vt_file_write(&socket->base, io, vt_socket_deadline(socket->send_timeout));
+    vt_parcel_drop(io->parcel); /* it went with nothing */
     return error ? vt_result(error) : (ssize_t)io->done;
 }
 
@@ -253,13 +254,14 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
     struct sockaddr_storage from;
     struct vt_io io = {.buffers = message->msg_iov, .count = message->msg_iovlen, .flags = flags,
-                       .name = message->msg_name ? (struct sockaddr *)&from : NULL};
+                       .name = message->msg_name ? (struct sockaddr *)&from : NULL, .control = true};
     ssize_t result = receive(fd, &io);
-    if (result < 0)
-        return result;
-    vt_copy_name(&from, io.name_size, message->msg_name, &message->msg_namelen);
-    message->msg_flags = io.truncated ? MSG_TRUNC : 0;
-    message->msg_controllen = 0;
+    if (result >= 0) {
+        vt_copy_name(&from, io.name_size, message->msg_name, &message->msg_namelen);
+        message->msg_flags = io.truncated ? MSG_TRUNC : 0;
+        vt_parcel_unpack(io.parcel, message, flags);
+    }
+    vt_parcel_drop(io.parcel);
     return result;
 }
 
@@ -279,10 +281,17 @@ ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const struct s
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    if (message->msg_controllen > 0)
-        return vt_result(EOPNOTSUPP); /* no descriptors over a socket, no packet information */
     struct vt_io io = {.buffers = message->msg_iov, .count = message->msg_iovlen, .flags = flags,
                        .name = message->msg_name,
                        .name_size = message->msg_name ? message->msg_namelen : 0};
+    const struct vt_socket *socket = vt_socket_of(fd);
+    if (!socket)
+        return -1;
+    if (message->msg_controllen > 0) {
+        int error = socket->family == AF_UNIX ? vt_parcel_pack(message, &io.parcel)
+                                              : EOPNOTSUPP; /* no packet information */
+        if (error)
+            return vt_result(error);
+    }
     return transmit(fd, &io);
 }

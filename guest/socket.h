@@ -1,5 +1,5 @@
-/* Sockets: what the POSIX functions (socket.c, sockopt.c) ask of the two sorts, socket pairs
- * (pair.c) and the host's sockets (inet.c). Functions return an errno. */
+/* Sockets: what the POSIX functions (socket.c, sockopt.c) ask of the two sorts, those of the
+ * sandbox (unix.h) and the host's sockets (inet.c). Functions return an errno. */
 #ifndef VT_SOCKET_H
 #define VT_SOCKET_H
 
@@ -36,6 +36,11 @@ int64_t vt_socket_deadline(int64_t timeout);
 int vt_inet_create(int family, int kind, int protocol, struct vt_socket **out);
 int vt_pair_create(int kind, struct vt_socket **one, struct vt_socket **other);
 int vt_unix_create(int kind, struct vt_socket **out);
+
+/* parcel.c: the descriptors that sendmsg() sends, or null; and what recvmsg() has got, as new ones. */
+int vt_parcel_pack(const struct msghdr *message, struct vt_parcel **out);
+void vt_parcel_unpack(const struct vt_parcel *parcel, struct msghdr *message, int flags);
+void vt_parcel_drop(struct vt_parcel *parcel); /* may be null */
 
 /* Copies a name out, as getsockname() does. */
 void vt_copy_name(const struct sockaddr_storage *name, socklen_t size, struct sockaddr *out,

@@ -11,7 +11,8 @@
  *   fd.c wait.c poll.c epoll.c                       descriptors, and waiting for them
  *   stdio.c wasi.c paths.c device.c pipe.c pair.c eventfd.c ring.c   what they name
  *   socket.c inet.c sockopt.c netdb.c services.c     sockets and names (socket.h)
- *   time.c memory.c                                  what libc would ask WASI for by itself
+ *   unix.c parcel.c                                  AF_UNIX (unix.h), with pair.c
+ *   time.c memory.c signal.c process.c interfaces.c  what libc would ask WASI for by itself
  *   snapshot.c leave.c                               an interpreter's start and end, cut short
  *   python.c calls.c recursion.s sqlite.c main.c      what knows CPython
  */
@@ -19,6 +20,7 @@
 #define VT_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -112,9 +114,12 @@ int vt_wait_again(struct vt_queue *queue, enum vt_reason reason, const void *sub
 vt_thread *vt_wake_first(struct vt_queue *queue);
 void vt_wake_all(struct vt_queue *queue);
 
-/* What a waking `interrupted` or `deadlocked` means to Python (python.c). The interrupt has been
- * delivered when the first returns. */
+/* signal.c: signals that wait for the main thread. A park of it is `interrupted` as long as there
+ * are some; they have been delivered when vt_interrupt returns. */
+#define VT_MAIN_FIBER 1
+extern sigset_t vt_signals;
 void vt_interrupt(void);
+/* What a waking `deadlocked` means to Python (python.c). */
 _Noreturn void vt_report_deadlock(void);
 
 /* time.c: POSIX deadlines as the host's: nanoseconds on the monotonic clock. EINVAL if `at` is no

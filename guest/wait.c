@@ -135,7 +135,7 @@ int vt_file_read(struct vt_file *file, struct vt_io *io, int64_t deadline)
     for (;;) {
         size_t before = io->done;
         int error = file->type->read(file, io);
-        if (error == 0 && (!all || io->done >= size || io->done == before || io->whole))
+        if (error == 0 && (!all || io->done >= size || io->done == before || io->whole || io->parcel))
             return 0;
         if (error == 0)
             continue;

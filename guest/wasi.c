@@ -184,7 +184,7 @@ static uint64_t rights(const struct vt_file *file)
 VT_WASI(fd_fdstat_get)(int32_t fd, int32_t result);
 VT_INSTEAD_OF_WASI(fd_fdstat_get)(int32_t fd, int32_t result)
 {
-    if (fd == VT_DEVICES) { /* libc asks the folder before it opens a file in it */
+    if (fd >= VT_NAMES) { /* libc asks the folder before it opens a file in it */
         *(__wasi_fdstat_t *)result = (__wasi_fdstat_t){
             .fs_filetype = __WASI_FILETYPE_DIRECTORY,
             .fs_rights_base = UINT64_MAX,

@@ -23,8 +23,9 @@ struct vt_file;
 int vt_stream_of(const struct vt_file *file);
 bool vt_stream_is_terminal(int stream);
 
-/* device.c: /dev as a folder that no table knows. */
+/* Folders that no table knows: /dev (device.c), and one for the sockets that have paths (unix.c). */
 #define VT_DEVICES INT32_MAX
+#define VT_NAMES (INT32_MAX - 1)
 
 /* memory.c: where cabi_realloc puts the list that the next import returns: straight into the
  * caller's buffer. */

@@ -66,8 +66,11 @@
 #define MSG_WAITALL 0x0100
 #define MSG_NOSIGNAL 0x4000
 #define MSG_MORE 0x8000
+#define MSG_CMSG_CLOEXEC 0x40000000
 
-/* Ancillary data can be named; none is ever sent or received. */
+#define SCM_RIGHTS 1
+
+/* Ancillary data: descriptors, over AF_UNIX (parcel.c). */
 struct cmsghdr {
     socklen_t cmsg_len;
     int cmsg_level;

@@ -26,7 +26,6 @@
 #include "vtwasm_force.h"
 
 /* Instead of python.c, and two words for park to keep per fiber. */
-void vt_interrupt(void) {}
 _Noreturn void vt_report_deadlock(void)
 {
     puts("deadlock");
