@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#define INDEX 1
+#define INDEX 1 /* as Linux counts it everywhere */
 static char name[] = "lo";
 static struct if_nameindex all[] = {{INDEX, name}, {0, NULL}};
 

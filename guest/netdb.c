@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,8 +210,10 @@ static bool is_numeric(const char *text, struct vt_address *out)
     if (scope) {
         *scope++ = '\0';
         char *end;
-        in6.sin6_scope_id = (unsigned)strtoul(scope, &end, 10); /* interfaces have no names here */
-        if (*scope < '0' || *scope > '9' || *end != '\0')
+        in6.sin6_scope_id = (unsigned)strtoul(scope, &end, 10);
+        if (end == scope || *end != '\0' || *scope < '0' || *scope > '9')
+            in6.sin6_scope_id = if_nametoindex(scope);
+        if (in6.sin6_scope_id == 0)
             return false;
     }
     return inet_pton(AF_INET6, copy, &in6.sin6_addr) == 1
@@ -343,7 +346,10 @@ static int put_numeric(const struct vt_address *address, char *out, socklen_t si
         inet_ntop(AF_INET, &((struct sockaddr_in *)&name)->sin_addr, text, sizeof text);
     else
         inet_ntop(AF_INET6, &name.sin6_addr, text, sizeof text);
-    if (address->scope)
+    char interface[IF_NAMESIZE];
+    if (address->scope && if_indextoname(address->scope, interface))
+        sprintf(text + strlen(text), "%%%s", interface);
+    else if (address->scope)
         sprintf(text + strlen(text), "%%%u", (unsigned)address->scope);
     return put_text(text, out, size);
 }

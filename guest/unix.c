@@ -102,12 +102,14 @@ static size_t path_length(const struct sockaddr_un *address, socklen_t size)
     return strnlen(address->sun_path, size - NO_NAME);
 }
 
+static bool is_abstract(const struct sockaddr_un *address) { return address->sun_path[0] == '\0'; }
+
+/* Python ends every name with a zero, so that alone is none. */
 static int check(const struct sockaddr *name, socklen_t size)
 {
-    return size <= NO_NAME || size > sizeof(struct sockaddr_un) || name->sa_family != AF_UNIX ? EINVAL : 0;
+    bool empty = size <= NO_NAME || (size == NO_NAME + 1 && is_abstract((struct sockaddr_un *)name));
+    return empty || size > sizeof(struct sockaddr_un) || name->sa_family != AF_UNIX ? EINVAL : 0;
 }
-
-static bool is_abstract(const struct sockaddr_un *address) { return address->sun_path[0] == '\0'; }
 
 static struct vt_name *find(const struct sockaddr_un *address, socklen_t size)
 {
