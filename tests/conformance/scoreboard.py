@@ -128,6 +128,7 @@ def print_comparison(table):
                 reason = f"skip: {last_line(record['detail'])}"
             mark = "strict" if strict[module] else "others"
             reasons.setdefault((mark, reason), []).append(f"{module}: {test}")
+    print("\n{:42} {:5} / {:5}".format("all", total(ours)[0], total(native)[0]))
     for (mark, reason), tests in sorted(reasons.items(), key=lambda item: (item[0][0], -len(item[1]))):
         print(f"\npasses natively, not here ({mark} modules): {reason}: {len(tests)}")
         for test in tests:

@@ -25,20 +25,32 @@ Examples:
   cargo xtask test
   cargo xtask test sleeping_fiber
   cargo xtask test peers::postgresql
-  cargo xtask test test_threading")]
+  cargo xtask test test_threading
+  cargo xtask test --native test_socket")]
 pub struct Test {
     /// Only tests whose names contain this (of guest/tests, the file's name), or this module of
     /// CPython's tests
     filter: Option<String>,
+
+    /// Only CPython's tests, all modules or the one named, and the same on native Python beside them:
+    /// what passes there and not here
+    #[arg(long)]
+    native: bool,
 }
 
 impl Test {
     /// What the continuous integration runs.
     pub fn everything() -> Self {
-        Self { filter: None }
+        Self {
+            filter: None,
+            native: false,
+        }
     }
 
     pub fn execute(&self) -> Result<ExitCode> {
+        if self.native {
+            return self.compare();
+        }
         if self.filter.is_none() {
             check_format()?;
         }
@@ -63,6 +75,23 @@ impl Test {
         }
         println!("{} passed, {} failed", tally.passed, tally.failed);
         Ok(if fine && tally.failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    /// The scoreboard, of vtwasm and of native Python in one run.
+    fn compare(&self) -> Result<ExitCode> {
+        let mut built = built(&Options::default())?;
+        let native = built.session.recipe.native()?;
+        let status = self
+            .scoreboard(&built)
+            .arg("--native")
+            .arg(native)
+            .status()
+            .context("starting the tests")?;
+        Ok(if status.success() {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

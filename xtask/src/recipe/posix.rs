@@ -21,6 +21,8 @@ const FOR_CPYTHON: &[&str] = &[
     "snapshot.c",
     "sqlite.c",
 ];
+/// Of libc, which CPython's own build names by itself.
+const LIBRARIES: [&str; 2] = ["-lwasi-emulated-signal", "-lwasi-emulated-getpid"];
 const TEST: &str = "tests/posix.c";
 /// Where an artifact has its standard library.
 const LIBRARY: &str = "python313.zip";
@@ -43,6 +45,13 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     let mut sources = python::guest_sources(&guest)?;
     sources.retain(|source| !FOR_CPYTHON.iter().any(|name| source.ends_with(name)));
     sources.push(guest.join(TEST));
-    python::make_module(recipe, &runner, directory, &sources, &[], &[])?;
+    python::make_module(
+        recipe,
+        &runner,
+        directory,
+        &sources,
+        &[],
+        &LIBRARIES.map(String::from),
+    )?;
     Ok(fs::write(directory.join(LIBRARY), "")?)
 }
