@@ -28,8 +28,6 @@ pub(crate) struct State {
     /// stdout and stderr; `None` once they are finished.
     pub(crate) outputs: Option<[Stdout; 2]>,
     pub(crate) output_limit: Option<u64>,
-    pub(crate) written: u64,
-    pub(crate) threads: u64,
     pub(crate) net: Arc<Net>,
     pub(crate) image: Image,
     pub(crate) calls: Calls,
@@ -190,7 +188,7 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             }
             let fiber = state.fibers.spawn(thread, state.woken());
             match fiber {
-                Some(_) => state.threads += 1,
+                Some(_) => state.memory.account().add_thread(),
                 None => state.stacks.remove_one(),
             }
             Ok((fiber.map_or(0, |fiber| fiber.0),))
@@ -251,9 +249,9 @@ fn add_stdio(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<'_, State>, (fd, bytes): (u32, WasmList<u8>)| {
             // What goes over the limit is not written: the guest gets a short count and comes again.
             let state = store.data();
-            let room = state
-                .output_limit
-                .map_or(u64::MAX, |limit| limit.saturating_sub(state.written));
+            let room = state.output_limit.map_or(u64::MAX, |limit| {
+                limit.saturating_sub(state.memory.account().output())
+            });
             if room == 0 {
                 return Err(Stop(Outcome::LimitHit(Limit::Output)).into());
             }
@@ -263,10 +261,12 @@ fn add_stdio(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             let bytes = slice[..slice.len().min(room)].to_vec();
             let state = store.data_mut();
             let written = match state.output(fd) {
-                Some(output) => output.write(&bytes),
+                Some(output) => output.write(&bytes)?,
                 None => Err(errno::BADF),
             };
-            state.written += written.unwrap_or(0) as u64;
+            if let Ok(written) = written {
+                state.memory.account().add_output(written as u64);
+            }
             Ok((written.map(|n| n as u32),))
         },
     )?;

@@ -2,7 +2,7 @@
 
 use crate::outcome::{Limit, Outcome, Stop};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The limits of one sandbox. A limit of memory or threads is felt by Python as an exception;
@@ -41,17 +41,55 @@ impl Default for Limits {
     }
 }
 
-/// What counts for [`Limits::memory`].
+/// What one sandbox uses, readable from any thread.
 #[derive(Debug)]
 pub(crate) struct Account {
+    /// Of memory.
     limit: usize,
     /// Bytes of linear memory.
     linear: AtomicUsize,
+    /// The largest number of them.
+    peak: AtomicUsize,
     /// Bytes of the host's buffers.
     buffers: AtomicUsize,
+    /// Threads started, the main one included.
+    threads: AtomicU64,
+    /// Bytes written to stdout and stderr.
+    output: AtomicU64,
 }
 
 impl Account {
+    fn new(limit: usize) -> Arc<Account> {
+        Arc::new(Account {
+            limit,
+            linear: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            buffers: AtomicUsize::new(0),
+            threads: AtomicU64::new(1),
+            output: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn threads(&self) -> u64 {
+        self.threads.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn output(&self) -> u64 {
+        self.output.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_thread(&self) {
+        self.threads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_output(&self, bytes: u64) {
+        self.output.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     fn has_room(&self, linear: usize, buffers: usize) -> bool {
         linear.checked_add(buffers).is_some_and(|sum| sum <= self.limit)
     }
@@ -67,9 +105,13 @@ pub(crate) struct Charge {
 impl Charge {
     /// `None` if that would be over the limit.
     pub(crate) fn new(account: &Arc<Account>, bytes: usize) -> Option<Charge> {
-        let account = account.clone();
-        let mut charge = Charge { account, bytes: 0 };
+        let mut charge = Charge::empty(account);
         charge.add(bytes).then_some(charge)
+    }
+
+    pub(crate) fn empty(account: &Arc<Account>) -> Charge {
+        let account = account.clone();
+        Charge { account, bytes: 0 }
     }
 
     /// False if that would be over the limit; nothing is added then.
@@ -114,20 +156,14 @@ pub(crate) struct Memory {
     least: usize,
     /// The size before the last growth, should it fail.
     before: usize,
-    peak: usize,
 }
 
 impl Memory {
     pub(crate) fn new(limit: u64, least: usize) -> Memory {
         Memory {
-            account: Arc::new(Account {
-                limit: usize::try_from(limit).unwrap_or(usize::MAX),
-                linear: AtomicUsize::new(0),
-                buffers: AtomicUsize::new(0),
-            }),
             least,
+            account: Account::new(usize::try_from(limit).unwrap_or(usize::MAX)),
             before: 0,
-            peak: 0,
         }
     }
 
@@ -138,11 +174,6 @@ impl Memory {
     /// Bytes of linear memory now.
     pub(crate) fn size(&self) -> usize {
         self.account.linear.load(Ordering::Relaxed)
-    }
-
-    /// The largest size so far.
-    pub(crate) fn peak(&self) -> usize {
-        self.peak
     }
 }
 
@@ -162,7 +193,7 @@ impl wasmtime::ResourceLimiter for Memory {
             };
         }
         self.account.linear.store(desired, Ordering::Relaxed);
-        self.peak = self.peak.max(desired);
+        self.account.peak.fetch_max(desired, Ordering::Relaxed);
         Ok(true)
     }
 

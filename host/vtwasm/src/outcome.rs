@@ -29,7 +29,8 @@ pub enum Limit {
     WallTime,
     /// [`Limits::output`](crate::Limits::output).
     Output,
-    /// [`Limits::memory`](crate::Limits::memory): not even enough for Python to start.
+    /// [`Limits::memory`](crate::Limits::memory): not even enough for Python to start, or for what it
+    /// captured.
     Memory,
 }
 

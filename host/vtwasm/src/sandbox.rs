@@ -7,11 +7,12 @@ use crate::driver::{self, Deadlines};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fibers::Fibers;
+use crate::handle::Handle;
 use crate::imports::{Image, State};
-use crate::limits::{Limits, Memory};
+use crate::limits::{Charge, Limits, Memory};
 use crate::memory;
 use crate::net::{Net, Network};
-use crate::outcome::{Limit, Outcome, Report, Stop, Usage};
+use crate::outcome::{Limit, Outcome, Report, Stop};
 use crate::python::Python;
 use crate::snapshot;
 use crate::stacks::Promise;
@@ -23,7 +24,6 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 use tokio::sync::oneshot;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
@@ -214,23 +214,27 @@ impl Builder {
             }
         });
         let stream = |stream| move |source| Error::Stream { stream, source };
+        let memory = Memory::new(limits.memory, begins_with.length());
+        let captured = || Charge::empty(memory.account());
         let stdin = Stdin::new(std::mem::take(&mut self.stdin), wake.clone()).map_err(stream("stdin"))?;
-        let stdout = Stdout::new(std::mem::take(&mut self.stdout), std::io::stdout(), wake.clone())
-            .map_err(stream("stdout"))?;
-        let stderr = Stdout::new(std::mem::take(&mut self.stderr), std::io::stderr(), wake)
-            .map_err(stream("stderr"))?;
+        let stdout = std::mem::take(&mut self.stdout);
+        let stdout = Stdout::new(stdout, std::io::stdout(), captured(), wake.clone());
+        let stderr = std::mem::take(&mut self.stderr);
+        let stderr = Stdout::new(stderr, std::io::stderr(), captured(), wake);
+        let outputs = [
+            stdout.map_err(stream("stdout"))?,
+            stderr.map_err(stream("stderr"))?,
+        ];
         let network = std::mem::take(&mut self.network);
         let look_ups = engine.look_ups().clone();
         let state = State {
             fibers: fibers.clone(),
-            memory: Memory::new(limits.memory, begins_with.length()),
+            memory,
             control: None,
             stacks: Promise::new(engine.arena()),
             stdin,
-            outputs: Some([stdout, stderr]),
+            outputs: Some(outputs),
             output_limit: limits.output,
-            written: 0,
-            threads: 1,
             calls: Calls::new(std::mem::take(&mut self.functions), limits.threads),
             net: Net::new(network, limits.sockets, fibers.clone(), look_ups),
             image,
@@ -267,24 +271,6 @@ pub struct Sandbox {
     deadlines: Deadlines,
 }
 
-/// Reaches a running sandbox from any thread. Calls after its end do nothing.
-#[derive(Clone)]
-pub struct Handle {
-    fibers: Arc<Fibers>,
-}
-
-impl Handle {
-    /// `KeyboardInterrupt` in the main thread, as Ctrl-C does it.
-    pub fn interrupt(&self) {
-        self.fibers.interrupt();
-    }
-
-    /// Ends the run, whatever it does, as [`Outcome::Killed`].
-    pub fn kill(&self) {
-        self.fibers.kill();
-    }
-}
-
 impl Sandbox {
     /// Starts to set up a sandbox for `python`.
     pub fn builder(python: &Python) -> Builder {
@@ -302,10 +288,13 @@ impl Sandbox {
         }
     }
 
-    /// A handle to interrupt or kill the run.
+    /// A handle to watch, interrupt or kill the run.
     pub fn handle(&self) -> Handle {
+        let state = self.store.data();
         Handle {
             fibers: self.fibers.clone(),
+            account: state.memory.account().clone(),
+            net: state.net.clone(),
         }
     }
 
@@ -350,7 +339,7 @@ impl Sandbox {
         }
         let report = Report {
             outcome,
-            usage: self.usage(),
+            usage: self.handle().usage(),
             stdout: stdout.0,
             stderr: stderr.0,
         };
@@ -378,22 +367,6 @@ impl Sandbox {
             _ => Err(self.python.bad(wasmtime::Error::msg(format!(
                 "it could not make an image of itself: {outcome:?}"
             )))),
-        }
-    }
-
-    fn usage(&self) -> Usage {
-        let state = self.store.data();
-        let net = state.net.usage();
-        Usage {
-            cpu_time: Duration::from_nanos(self.fibers.cpu_nanos_at_rest()),
-            wall_time: Duration::from_nanos(self.fibers.now()),
-            peak_memory: state.memory.peak() as u64,
-            threads: state.threads,
-            switches: self.fibers.switches(),
-            output: state.written,
-            peak_sockets: net.peak_sockets,
-            received: net.received,
-            sent: net.sent,
         }
     }
 }

@@ -5,8 +5,9 @@
 
 use crate::calls::{Arguments, HostError};
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::outcome::Report;
-use crate::sandbox::{Builder, Handle};
+use crate::sandbox::Builder;
 use crate::value::{NoConversion, Value};
 use std::collections::HashMap;
 use std::fmt;
@@ -148,7 +149,7 @@ impl Session {
         answer.await.unwrap_or(Err(Error::SessionOver))
     }
 
-    /// Interrupts or kills the run.
+    /// Watches, interrupts or kills the run.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }

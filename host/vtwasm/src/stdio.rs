@@ -2,6 +2,8 @@
 //! and host threads that do.
 
 use crate::errno;
+use crate::limits::Charge;
+use crate::outcome::{Limit, Outcome, Stop};
 use crate::scheduler::FiberId;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -95,6 +97,20 @@ impl Pipe {
         for fiber in waiting {
             (self.wake)(fiber);
         }
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<usize, u16> {
+        let mut state = self.lock();
+        if let Some(errno) = state.broken {
+            return Err(errno);
+        }
+        let taken = bytes.len().min(CAPACITY - state.buffer.len());
+        if taken == 0 && !bytes.is_empty() {
+            return Err(errno::AGAIN);
+        }
+        state.buffer.extend(&bytes[..taken]);
+        self.changed.notify_one();
+        Ok(taken)
     }
 
     /// Registers a fiber unless `ready`.
@@ -214,7 +230,7 @@ pub(crate) struct Stdout {
 
 enum Sink {
     Null,
-    Capture(Vec<u8>),
+    Capture(Vec<u8>, Charge),
     Thread(Arc<Pipe>, oneshot::Receiver<()>),
 }
 
@@ -222,6 +238,7 @@ impl Stdout {
     pub(crate) fn new(
         output: Output,
         inherited: impl AsFd + IsTerminal,
+        charge: Charge,
         wake: WakeFiber,
     ) -> io::Result<Stdout> {
         let mut terminal = false;
@@ -234,7 +251,7 @@ impl Stdout {
             }
             Output::Capture => {
                 return Ok(Stdout {
-                    sink: Sink::Capture(Vec::new()),
+                    sink: Sink::Capture(Vec::new(), charge),
                     terminal,
                 });
             }
@@ -257,27 +274,19 @@ impl Stdout {
         })
     }
 
-    /// Takes as much as there is room for.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<usize, u16> {
+    /// Takes as much as there is room for. What is captured beyond the limit of memory ends the run: a
+    /// program that learnt of it could only say so here.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<Result<usize, u16>, Stop> {
         match &mut self.sink {
-            Sink::Null => Ok(bytes.len()),
-            Sink::Capture(captured) => {
+            Sink::Null => Ok(Ok(bytes.len())),
+            Sink::Capture(captured, charge) => {
+                if !charge.add(bytes.len()) {
+                    return Err(Stop(Outcome::LimitHit(Limit::Memory)));
+                }
                 captured.extend_from_slice(bytes);
-                Ok(bytes.len())
+                Ok(Ok(bytes.len()))
             }
-            Sink::Thread(pipe, _) => {
-                let mut state = pipe.lock();
-                if let Some(errno) = state.broken {
-                    return Err(errno);
-                }
-                let taken = bytes.len().min(CAPACITY - state.buffer.len());
-                if taken == 0 && !bytes.is_empty() {
-                    return Err(errno::AGAIN);
-                }
-                state.buffer.extend(&bytes[..taken]);
-                pipe.changed.notify_one();
-                Ok(taken)
-            }
+            Sink::Thread(pipe, _) => Ok(pipe.write(bytes)),
         }
     }
 
@@ -292,7 +301,7 @@ impl Stdout {
     pub(crate) fn finish(self) -> (Vec<u8>, Option<oneshot::Receiver<()>>) {
         match self.sink {
             Sink::Null => (Vec::new(), None),
-            Sink::Capture(bytes) => (bytes, None),
+            Sink::Capture(bytes, _) => (bytes, None),
             Sink::Thread(pipe, drained) => {
                 pipe.update(|state| state.ended = true);
                 pipe.changed.notify_one();
@@ -337,7 +346,12 @@ fn spawn_thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Memory;
     use std::sync::mpsc;
+
+    fn charge() -> Charge {
+        Charge::empty(Memory::new(1 << 20, 0).account())
+    }
 
     fn nobody() -> WakeFiber {
         Arc::new(|_| ())
@@ -348,13 +362,13 @@ mod tests {
         let (mut reader, writer) = io::pipe().unwrap();
         let (sender, woken) = mpsc::channel();
         let wake: WakeFiber = Arc::new(move |fiber| sender.send(fiber).unwrap());
-        let mut out = Stdout::new(Output::Writer(Box::new(writer)), io::stdout(), wake).unwrap();
+        let mut out = Stdout::new(Output::Writer(Box::new(writer)), io::stdout(), charge(), wake).unwrap();
         let mut sent = 0;
         // Until the pipe of the kernel and ours are both full.
         while out.subscribe(FiberId(7)) || woken.recv_timeout(std::time::Duration::from_millis(200)).is_ok() {
-            sent += out.write(&[b'x'; 4096]).unwrap_or(0);
+            sent += out.write(&[b'x'; 4096]).unwrap().unwrap_or(0);
         }
-        assert_eq!(out.write(b"x"), Err(errno::AGAIN));
+        assert_eq!(out.write(b"x").unwrap(), Err(errno::AGAIN));
         let reading = std::thread::spawn(move || {
             let mut all = Vec::new();
             reader.read_to_end(&mut all).unwrap();
@@ -370,9 +384,10 @@ mod tests {
     fn a_closed_reader_is_epipe() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let mut out = Stdout::new(Output::Writer(Box::new(writer)), io::stdout(), nobody()).unwrap();
+        let mut out =
+            Stdout::new(Output::Writer(Box::new(writer)), io::stdout(), charge(), nobody()).unwrap();
         let result = loop {
-            match out.write(b"x") {
+            match out.write(b"x").unwrap() {
                 Ok(_) => std::thread::yield_now(),
                 Err(errno) => break errno,
             }

@@ -261,3 +261,36 @@ except OSError as error: print(type(error).__name__)";
     assert!(out.starts_with("{}\n"), "{out}");
     assert_eq!(out.lines().count(), 5, "{out} {}", text(&report.stderr));
 }
+
+#[tokio::test]
+async fn captured_output_counts_for_the_limit_of_memory() {
+    let mut builder = program("while True: print('x' * 10_000)");
+    builder.limits(limits(|limits| limits.memory = 32 << 20));
+    let report = run(&mut builder).await;
+    assert_eq!(report.outcome, Outcome::LimitHit(Limit::Memory));
+    assert!(report.stdout.len() < 32 << 20, "{}", report.stdout.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_is_readable_while_it_is_used() {
+    let code = "import threading
+print('started', flush=True)
+threading.Thread(target=lambda: None).start()
+while True: pass";
+    let sandbox = program(code).build().unwrap();
+    let handle = sandbox.handle();
+    let running = tokio::spawn(sandbox.run());
+    let begun = Instant::now();
+    let usage = loop {
+        let usage = handle.usage();
+        if usage.threads == 2 && usage.cpu_time > Duration::from_millis(200) {
+            break usage;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{usage:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(usage.output, 8);
+    assert!(usage.peak_memory > 1 << 20, "{usage:?}");
+    handle.kill();
+    assert_eq!(running.await.unwrap().unwrap().outcome, Outcome::Killed);
+}
