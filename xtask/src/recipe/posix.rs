@@ -1,4 +1,4 @@
-//! The test of the POSIX layer: guest/tests/posix.c linked to guest/ without CPython, in the form of
+//! The test of the POSIX layer: guest/tests/posix linked to guest/ without CPython, in the form of
 //! an artifact, so that `vtwasm` runs it. Only built for `cargo xtask test`.
 
 use std::fs;
@@ -23,7 +23,7 @@ const FOR_CPYTHON: &[&str] = &[
 ];
 /// Of libc, which CPython's own build names by itself.
 const LIBRARIES: [&str; 2] = ["-lwasi-emulated-signal", "-lwasi-emulated-getpid"];
-const TEST: &str = "tests/posix.c";
+const TESTS: &str = "tests/posix";
 /// Where an artifact has its standard library.
 const LIBRARY: &str = "python313.zip";
 
@@ -35,7 +35,7 @@ pub fn key(inputs: &Inputs) -> Result<Key> {
         .text("wrap", include_str!("component.rs"))
         .tree(&inputs.workspace.wit(), |_| true)?
         .tree(&guest.join("include"), |_| true)?
-        .file(&guest.join(TEST))?;
+        .tree(&guest.join(TESTS), |_| true)?;
     Ok(python::add_guest(key, &guest)?.finish())
 }
 
@@ -44,7 +44,7 @@ pub fn build(recipe: &Recipe, directory: &Path) -> Result<()> {
     let guest = recipe.workspace.guest();
     let mut sources = python::guest_sources(&guest)?;
     sources.retain(|source| !FOR_CPYTHON.iter().any(|name| source.ends_with(name)));
-    sources.push(guest.join(TEST));
+    sources.extend(python::guest_sources(&guest.join(TESTS))?);
     python::make_module(
         recipe,
         &runner,
