@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 import network
-from measure import ENGINES, LOOPBACK, NATIVE, PINNED, VTWASM, asleep, program, starts
+from measure import ENGINES, LOOPBACK, NATIVE, PINNED, VTWASM, asleep, program, sandboxes, starts
 
 
 @dataclass
@@ -26,6 +26,7 @@ JOBS = [
     Job("cpu", program("cpu.py"), engines=(VTWASM, NATIVE)),
     Job("tls", program("tls.py"), rounds=3, engines=(VTWASM, NATIVE)),
     Job("start", starts),
+    Job("sandboxes", sandboxes, rounds=3, engines=(VTWASM,)),
     Job("fairness", program("fairness.py"), rounds=3),
     Job("switch", program("switch.py", "100"), rounds=5),
     Job("switch", program("switch.py", "10000"), rounds=5),

@@ -81,6 +81,15 @@ def starts(engine):
     return figures
 
 
+def sandboxes(engine):
+    """New sandboxes one after the other, in one process on one core (host/vtwasm/examples/start.rs)."""
+    names = ("VTWASM_SANDBOXES", "VTWASM_ARTIFACT")
+    if missing := [name for name in names if name not in os.environ]:
+        raise Failed(f"{missing[0]} is not set (`cargo xtask bench` sets it)")
+    example, artifact = (os.environ[name] for name in names)
+    return json.loads(run_to_end(["taskset", "-c", "0", example, artifact, "pass", 10_000]))
+
+
 def asleep(count):
     """A job that starts so many sleeping threads and looks at the memory of the process."""
 

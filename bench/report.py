@@ -25,6 +25,10 @@ LABELS = {
     "blake2b_us": "blake2b of 16 KiB",
     "start_pass_ms": "whole process: `-c pass`",
     "start_hello_ms": "whole process: ten threads say hello",
+    "sandbox_p50_us": "new sandbox, `pass`, its outcome; one core: median",
+    "sandbox_p99_us": "new sandbox, `pass`, its outcome; one core: p99",
+    "sandbox_each_us": "new sandbox, `pass`, its outcome; one core: 10,000, each",
+    "sandbox_growth_kib": "new sandbox, `pass`, its outcome; one core: growth over the last 7,500",
     "late_p50_ms": "sleeper beside 2 spinners late by, median",
     "late_p99_ms": "sleeper beside 2 spinners late by, p99",
     "late_max_ms": "sleeper beside 2 spinners late by, max",
@@ -67,8 +71,8 @@ NETWORK = {
 }
 UNITS = {"us": "µs", "ns": "ns", "ms": "ms", "s": "s", "kib": "KiB"}
 
-# (figure, engine it is a ratio to or None, at most). The issues "Virtual threads end to end" and
-# "Blocking I/O that blocks only its thread".
+# (figure, engine it is a ratio to or None, at most). The issues "Virtual threads end to end",
+# "Blocking I/O that blocks only its thread" and "A fresh, limited Python in under a millisecond".
 FIGURES = [
     ("start_join_us", PINNED, 0.5),
     ("start_join_us", NATIVE, 0.25),
@@ -91,6 +95,10 @@ FIGURES = [
     ("echo_1000_each_us", GEVENT, 1.5),
     ("echo_1000_kib", None, 32.0),
     ("asyncio_1000_each_us", NATIVE, 2.5),
+    ("sandbox_p50_us", None, 700),
+    ("sandbox_p99_us", None, 2000),
+    ("sandbox_each_us", None, 1000),
+    ("start_hello_ms", NATIVE, 1.0),
     ("late_p99_ms", None, 5.0),
     ("share_max_over_min", None, 1.1),
     ("cpu_geomean_ms", NATIVE, 2.4),

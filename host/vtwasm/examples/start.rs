@@ -1,4 +1,5 @@
-//! How long a new sandbox takes from its builder to its report: `start ARTIFACT [CODE [RUNS]]`.
+//! How long a new sandbox takes from its builder to its report, and whether memory grows after the first
+//! quarter: `start ARTIFACT [CODE [RUNS]]`, as JSON.
 
 use std::time::{Duration, Instant};
 use vtwasm::{Artifact, Engine, Output, Python, Sandbox};
@@ -12,8 +13,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut times = Vec::new();
-    for _ in 0..runs {
+    // Of its full size from the start: it must not count as growth.
+    let mut times = vec![Duration::MAX; runs];
+    let mut settled = 0;
+    for (run, time) in times.iter_mut().enumerate() {
+        if run == runs / 4 {
+            settled = resident()?;
+        }
         let begin = Instant::now();
         let sandbox = Sandbox::builder(&python)
             .args(["python3", "-c", code])
@@ -21,17 +27,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .build()?;
         let report = runtime.block_on(sandbox.run())?;
         drop(std::hint::black_box(report));
-        times.push(begin.elapsed());
+        *time = begin.elapsed();
     }
-    times.sort();
+    let growth = resident()?.saturating_sub(settled);
+    times.sort_unstable();
     let sum: Duration = times.iter().sum();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    let micros = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_nanos() as f64 / 1e3;
     println!(
-        "{runs} runs: fastest {:?}, p50 {:?}, p99 {:?}, {:.0} a second",
-        times[0],
-        at(0.5),
-        at(0.99),
-        runs as f64 / sum.as_secs_f64()
+        r#"{{"sandbox_p50_us": {:.1}, "sandbox_p99_us": {:.1}, "sandbox_each_us": {:.1}, "sandbox_growth_kib": {}}}"#,
+        micros(0.5),
+        micros(0.99),
+        sum.as_secs_f64() * 1e6 / runs as f64,
+        growth,
     );
     Ok(())
+}
+
+/// KiB of memory that this process has.
+fn resident() -> Result<u64, Box<dyn std::error::Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.ok_or("no VmRSS in /proc/self/status")?.parse()?)
 }

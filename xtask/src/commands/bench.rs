@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 use clap::Args;
 
-use super::build::built;
+use super::build::{built, cargo};
 use crate::process::run_visibly;
 use crate::recipe::Options;
 
@@ -24,11 +24,23 @@ impl Bench {
     pub fn execute(&self) -> Result<ExitCode> {
         let mut built = built(&Options::default())?;
         let native = built.session.recipe.native()?;
+        // The selection of the program's own build, so that nothing is compiled twice.
+        run_visibly(cargo(&built.session, &built.python).args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package=vtwasm",
+            "--package=vtwasm-cli",
+            "--features=vtwasm-cli/embed",
+            "--example=start",
+        ]))?;
         run_visibly(
             Command::new("python3")
                 .arg(built.session.workspace.path("bench/run.py"))
                 .args(&self.arguments)
                 .env("VTWASM", &built.program)
+                .env("VTWASM_SANDBOXES", built.program.with_file_name("examples/start"))
+                .env("VTWASM_ARTIFACT", &built.python)
                 .env("NATIVE_PYTHON", native),
         )?;
         Ok(ExitCode::SUCCESS)
