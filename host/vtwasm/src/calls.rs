@@ -165,6 +165,10 @@ impl Calls {
         }
     }
 
+    pub(crate) fn cancel_all(&mut self) {
+        self.running.clear();
+    }
+
     fn names(&self) -> String {
         let names: Vec<&str> = self.functions.0.iter().map(|(name, _)| name.as_str()).collect();
         names.join("\n")

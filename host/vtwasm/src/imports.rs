@@ -60,6 +60,12 @@ impl State {
             .flat_map(move |control| control.take_woken(size))
     }
 
+    /// The run is over: its peers and the host functions that it called learn of it.
+    pub(crate) fn let_go(&mut self) {
+        self.net.close_all();
+        self.calls.cancel_all();
+    }
+
     fn output(&mut self, fd: u32) -> Option<&mut Stdout> {
         self.outputs.as_mut()?.get_mut((fd as usize).checked_sub(1)?)
     }

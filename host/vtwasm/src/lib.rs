@@ -21,7 +21,7 @@
 //! - [`snapshot`]: the image of an initialised interpreter that sandboxes start from;
 //! - [`engine`]: wasmtime's configuration and what all sandboxes share;
 //! - [`sandbox`]: permissions, streams, limits; the run from its start to its report; [`handle`]: to
-//!   reach it from outside;
+//!   reach it from outside; [`store`]: how it is dropped;
 //! - [`certificates`]: whom Python's `ssl` trusts;
 //! - [`driver`]: polls wasmtime's event loop, starts threads, waits for sleepers;
 //! - [`imports`]: the host functions of `wit/world.wit`;
@@ -55,6 +55,7 @@ mod session;
 mod snapshot;
 mod stacks;
 mod stdio;
+mod store;
 mod ticker;
 mod value;
 

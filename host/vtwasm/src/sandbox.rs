@@ -17,6 +17,7 @@ use crate::python::Python;
 use crate::snapshot;
 use crate::stacks::Promise;
 use crate::stdio::{Input, Output, Stdin, Stdout, WakeFiber};
+use crate::store::OwnedStore;
 use crate::ticker::Alarm;
 use crate::value::Value;
 use std::future::poll_fn;
@@ -28,9 +29,6 @@ use tokio::sync::oneshot;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
-
-/// Dropping a store costs some µs a fiber; beyond so many it is done on another thread.
-const FIBERS_TO_DROP_HERE: usize = 256;
 
 /// After a limit was hit, so long may a stream's reader take for what is on its way.
 const GRACE_NANOS: u64 = 100_000_000;
@@ -255,7 +253,7 @@ impl Builder {
         Ok(Sandbox {
             python: self.python.clone(),
             begins_with,
-            store,
+            store: OwnedStore::new(store),
             fibers,
             deadlines,
         })
@@ -266,7 +264,7 @@ impl Builder {
 pub struct Sandbox {
     python: Python,
     begins_with: Arc<memory::Image>,
-    store: Store<State>,
+    store: OwnedStore,
     fibers: Arc<Fibers>,
     deadlines: Deadlines,
 }
@@ -320,8 +318,7 @@ impl Sandbox {
             self.deadlines,
         )
         .await;
-        // The peers of a program that is over learn of it now.
-        self.store.data().net.close_all();
+        self.store.data_mut().let_go();
         let mut outcome = match outcome(result, &self.python)? {
             // It has only come to its end to report.
             Outcome::Exited(_) if self.fibers.deadlocked() => Outcome::Deadlocked,
@@ -343,9 +340,6 @@ impl Sandbox {
             stdout: stdout.0,
             stderr: stderr.0,
         };
-        if self.fibers.live() > FIBERS_TO_DROP_HERE {
-            std::thread::spawn(move || drop(self));
-        }
         Ok(report)
     }
 

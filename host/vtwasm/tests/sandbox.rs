@@ -294,3 +294,41 @@ while True: pass";
     handle.kill();
     assert_eq!(running.await.unwrap().unwrap().outcome, Outcome::Killed);
 }
+
+/// What a run may do when somebody ends it, and what it prints once it does so.
+const ENDED: [&str; 3] = [
+    "print('ready', flush=True)\nwhile True: pass",
+    "import time\nprint('ready', flush=True)\ntime.sleep(3600)",
+    "import threading, time
+for _ in range(10_000): threading.Thread(target=time.sleep, args=(3600,)).start()
+print('ready', flush=True)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_over_some_ms_after_its_kill_or_its_drop() {
+    for code in ENDED {
+        for by_kill in [true, false] {
+            let mut times = Vec::new();
+            for _ in 0..5 {
+                let sandbox = program(code).build().unwrap();
+                let handle = sandbox.handle();
+                let running = tokio::spawn(sandbox.run());
+                while handle.usage().output == 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                let begun = Instant::now();
+                if by_kill {
+                    handle.kill();
+                    assert_eq!(running.await.unwrap().unwrap().outcome, Outcome::Killed);
+                } else {
+                    running.abort();
+                    assert!(running.await.is_err());
+                }
+                times.push(begun.elapsed());
+            }
+            times.sort();
+            // 10 ms on an idle machine; tests run beside each other.
+            assert!(times[2] < Duration::from_millis(100), "{code}: {times:?}");
+        }
+    }
+}
