@@ -188,7 +188,9 @@ impl Builder {
     pub fn build(&mut self) -> Result<Sandbox> {
         let may_be_warm = std::mem::replace(&mut self.may_be_warm, true);
         let args = self.args.iter().map(String::as_str);
-        let warm = may_be_warm && snapshot::honours_arguments(args);
+        // What is loaded takes room; a program with little of it loads only what it needs.
+        let room = self.limits.memory / 2 >= self.python.image(true).length() as u64;
+        let warm = may_be_warm && room && snapshot::honours_arguments(args);
         self.build_from(warm, Image::NotWanted)
     }
 

@@ -246,3 +246,13 @@ async fn an_end_shows_what_python_shows() {
     );
     assert_eq!(end(&[], ENDS[3]).await.1, "deleted\n");
 }
+
+#[tokio::test]
+async fn a_program_with_little_memory_starts_without_the_image() {
+    let mut limits = vtwasm::Limits::default();
+    limits.memory = 12 << 20;
+    let mut small = program(&[], "print(len(bytes(1_000_000)))");
+    let report = run(small.limits(limits)).await;
+    assert_eq!(report.stdout, b"1000000\n", "{:?}", report.outcome);
+    assert!(report.usage.peak_memory <= 12 << 20, "{:?}", report.usage);
+}
