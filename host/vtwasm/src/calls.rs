@@ -293,7 +293,8 @@ fn encode(answer: Answer) -> Vec<u8> {
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut instance = linker.instance("vtwasm:host/calls@0.1.0")?;
-    instance.func_wrap("functions", |store: StoreContextMut<'_, State>, (): ()| {
+    instance.func_wrap("functions", |mut store: StoreContextMut<'_, State>, (): ()| {
+        store.data_mut().begun = true;
         Ok((store.data().calls.names(),))
     })?;
     instance.func_wrap(

@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) net: Arc<Net>,
     pub(crate) image: Image,
     pub(crate) calls: Calls,
+    /// Python has started, and its program begins.
+    pub(crate) begun: bool,
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
 }

@@ -156,6 +156,8 @@ pub(crate) struct Memory {
     least: usize,
     /// The size before the last growth, should it fail.
     before: usize,
+    /// A growth was refused.
+    refused: bool,
 }
 
 impl Memory {
@@ -164,11 +166,17 @@ impl Memory {
             least,
             account: Account::new(usize::try_from(limit).unwrap_or(usize::MAX)),
             before: 0,
+            refused: false,
         }
     }
 
     pub(crate) fn account(&self) -> &Arc<Account> {
         &self.account
+    }
+
+    /// Whether the guest ever wanted more than it may have.
+    pub(crate) fn refused(&self) -> bool {
+        self.refused
     }
 
     /// Bytes of linear memory now.
@@ -187,6 +195,7 @@ impl wasmtime::ResourceLimiter for Memory {
         let desired = desired.max(self.least);
         let buffers = self.account.buffers.load(Ordering::Relaxed);
         if !self.account.has_room(desired, buffers) {
+            self.refused = true;
             return match current {
                 0 => Err(Stop(Outcome::LimitHit(Limit::Memory)).into()),
                 _ => Ok(false),

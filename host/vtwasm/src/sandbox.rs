@@ -238,6 +238,7 @@ impl Builder {
             calls: Calls::new(std::mem::take(&mut self.functions), limits.threads),
             net: Net::new(network, limits.sockets, fibers.clone(), look_ups),
             image,
+            begun: false,
             // Files are read in place: a hop to another thread and back costs more than the read.
             wasi: self.wasi.allow_blocking_current_thread(true).build(),
             table: ResourceTable::new(),
@@ -324,6 +325,7 @@ impl Sandbox {
         let mut outcome = match outcome(result, &self.python)? {
             // It has only come to its end to report.
             Outcome::Exited(_) if self.fibers.deadlocked() => Outcome::Deadlocked,
+            Outcome::Exited(_) | Outcome::Trapped(_) if self.starved() => Outcome::LimitHit(Limit::Memory),
             outcome => outcome,
         };
         let [stdout, stderr] = self.store.data_mut().outputs.take().map_or_else(
@@ -343,6 +345,12 @@ impl Sandbox {
             stderr: stderr.0,
         };
         Ok(report)
+    }
+
+    /// Whether Python could not start for want of memory, in whatever words it said so.
+    fn starved(&self) -> bool {
+        let state = self.store.data();
+        !state.begun && state.memory.refused()
     }
 
     /// Runs what makes an image of the interpreter, and returns the linear memory.

@@ -256,3 +256,17 @@ async fn a_program_with_little_memory_starts_without_the_image() {
     assert_eq!(report.stdout, b"1000000\n", "{:?}", report.outcome);
     assert!(report.usage.peak_memory <= 12 << 20, "{:?}", report.usage);
 }
+
+#[tokio::test]
+async fn too_little_memory_for_python_to_start_is_that_limit_whatever_it_breaks() {
+    for kib in (4096..12288).step_by(256) {
+        let mut limits = vtwasm::Limits::default();
+        limits.memory = kib << 10;
+        let report = run(program(&[], "print('started')").limits(limits)).await;
+        match report.outcome {
+            Outcome::LimitHit(vtwasm::Limit::Memory) => {}
+            Outcome::Exited(0) => assert_eq!(report.stdout, b"started\n"),
+            other => panic!("{kib} KiB: {other:?}"),
+        }
+    }
+}
