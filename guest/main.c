@@ -15,6 +15,7 @@
 #include <wchar.h>
 
 #include "snapshot.h"
+#include "vt.h"
 
 /* A folder of its own, so that the host's /usr/lib may be mounted as well. */
 #define LIBRARY L"/usr/lib/vtwasm/python313.zip"
@@ -110,6 +111,8 @@ static void set_working_folder(void)
     const char *folder = getenv("PWD");
     if (folder && folder[0] == '/')
         __wasilibc_cwd = strdup(folder);
+    else if (vt_is_resumed)
+        __wasilibc_cwd = strdup("/"); /* the code of a snapshot may have left another */
 }
 
 int main(int argc, char **argv)

@@ -18,8 +18,9 @@ extern void __wasm_call_dtors(void); /* libc: atexit() and the flush of stdio, a
 
 static vt_thread main_thread = {.fiber = VT_MAIN_FIBER, .name = "main"};
 
-/* Threads that have not finished, the main one included. */
 static unsigned live_threads = 1;
+
+unsigned vt_live_threads(void) { return live_threads; }
 
 /* --- the two entry points --- */
 

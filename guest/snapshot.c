@@ -1,5 +1,5 @@
 /* An image of the interpreter: made by one run, at the point where the program would begin, and the
- * start of all others.
+ * start of all others. It may hold what code of the user's left (preload.py).
  *
  * What is in linear memory is in the image. Not in it, and made anew by each run: the fiber with its
  * native stack, what the host and the adapter of WASI know, and what libc remembers of either
@@ -113,8 +113,15 @@ __attribute__((noinline)) static void clear_dead_stack(void)
 _Noreturn void vt_snapshot_make(void)
 {
     const PyConfig *config = _Py_GetConfig();
-    PyObject *renew = config->run_command ? run_preparation(config->run_command) : NULL;
-    if (!renew || keep_streams() < 0 || freeze(_PyInterpreterState_GET()) < 0) {
+    /* The streams first, for the user's code may put others in their place. */
+    int error = keep_streams();
+    PyObject *renew = config->run_command && error == 0 ? run_preparation(config->run_command) : NULL;
+    unsigned others = vt_live_threads() - 1;
+    if (renew && others > 0) {
+        fprintf(stderr, "threads still alive: %u; join them, shut executors down\n", others);
+        vt_exit_process(1);
+    }
+    if (!renew || freeze(_PyInterpreterState_GET()) < 0) {
         PyErr_Print();
         vt_exit_process(1);
     }
@@ -122,7 +129,7 @@ _Noreturn void vt_snapshot_make(void)
     image.thread = PyEval_SaveThread();
     int open = vt_fd_stop();
     if (open >= 0) {
-        fprintf(stderr, "descriptor %d is open\n", open);
+        fprintf(stderr, "descriptor %d is open; close files and sockets\n", open);
         vt_exit_process(1);
     }
     __wasilibc_deinitialize_environ();

@@ -99,6 +99,8 @@ extern struct vt_woken vt_woken;
 void vt_fiber_start(vt_thread *thread); /* the first call on a new fiber, on its own stack */
 enum vt_wake vt_park(enum vt_reason reason, uint32_t subject, int64_t deadline);
 uint32_t vt_spawn(vt_thread *thread);
+/* Threads that have not finished, the main one included. */
+unsigned vt_live_threads(void);
 void vt_unpark(const vt_thread *thread);
 void vt_finish(void);
 _Noreturn void vt_exit_process(int code);

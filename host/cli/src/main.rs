@@ -4,7 +4,7 @@
 //! `options` (with `python_flags`) is the command line as it is written; `program` and
 //! `permissions` and `network` decide what it means; `artifact` finds the Python to run and `wheels` its
 //! packages; `run` joins them into a sandbox and tells how it ended, with `signals` beside it;
-//! `doctor` tells what is in use; `failure` is how errors reach people; `units` reads sizes and durations.
+//! `snapshot` makes what it may start from; `doctor` tells what is in use; `failure` is how errors reach people; `units` reads sizes and durations.
 
 mod artifact;
 mod doctor;
@@ -16,6 +16,7 @@ mod program;
 mod python_flags;
 mod run;
 mod signals;
+mod snapshot;
 mod units;
 mod wheels;
 
@@ -26,6 +27,7 @@ use options::{Cli, Command};
 fn main() -> ! {
     let result = match Cli::parse().command {
         Command::Run(options) => run::run(&options),
+        Command::Snapshot(options) => snapshot::snapshot(&options),
         Command::Doctor => doctor::doctor(),
     };
     let code = result.unwrap_or_else(|error| failure::report(&error));

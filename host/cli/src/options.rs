@@ -23,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a Python program
     Run(Box<RunOptions>),
+    /// Keep a Python that has imported modules, or run a script, for runs to start from
+    Snapshot(Box<SnapshotOptions>),
     /// Tell which Python, engine, kernel features and limits are in use
     Doctor,
 }
@@ -35,6 +37,7 @@ Examples:
   vtwasm run --allow-write=out --timeout 10s job.py --fast
   vtwasm run -c 'import sys; print(sys.version)'
   vtwasm run --with requests --with 'flask>=3' app.py
+  vtwasm run --snapshot my.vtsnap app.py
 
 Exit status:
   that of the program, or
@@ -62,6 +65,10 @@ pub struct RunOptions {
     #[arg(value_name = "SCRIPT [ARGS]", trailing_var_arg = true)]
     pub script: Vec<OsString>,
 
+    /// Start from this file of `vtwasm snapshot`, with the packages that it was made with
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+
     /// What the program may see.
     #[command(flatten)]
     pub permissions: PermissionFlags,
@@ -77,6 +84,45 @@ pub struct RunOptions {
     /// What is for Python.
     #[command(flatten)]
     pub python: PythonFlags,
+}
+
+const SNAPSHOT_AFTER_HELP: &str = "\
+What a script leaves in its globals is there for the programs, and what it imported is imported. It
+sees no folder but those of packages. Threads, open files and sockets cannot be kept.
+
+Examples:
+  vtwasm snapshot --with requests --import requests,json -o my.vtsnap
+  vtwasm snapshot prepare.py -o my.vtsnap
+  vtwasm run --snapshot my.vtsnap app.py";
+
+/// The flags and arguments of `vtwasm snapshot`.
+#[derive(Debug, Args)]
+#[command(after_help = SNAPSHOT_AFTER_HELP)]
+pub struct SnapshotOptions {
+    /// The script to run first
+    #[arg(value_name = "SCRIPT", required_unless_present = "imports")]
+    pub script: Option<PathBuf>,
+
+    /// Import these modules, in place of a script
+    #[arg(
+        long = "import",
+        value_name = "MODULE,...",
+        value_delimiter = ',',
+        conflicts_with = "script"
+    )]
+    pub imports: Vec<String>,
+
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// What may be imported.
+    #[command(flatten)]
+    pub packages: PackageFlags,
+
+    /// What may be used up.
+    #[command(flatten)]
+    pub limits: LimitFlags,
 }
 
 /// What the program may see of the machine. Nothing but the script's folder, unless flags say so.
@@ -172,7 +218,7 @@ mod tests {
         let args = ["vtwasm", "run"].iter().chain(args);
         match Cli::try_parse_from(args).expect("these arguments parse").command {
             Command::Run(options) => *options,
-            Command::Doctor => unreachable!("the first argument is `run`"),
+            _ => unreachable!("the first argument is `run`"),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::options::{LimitFlags, RunOptions};
 use crate::permissions;
 use crate::program::Program;
 use crate::signals;
+use crate::snapshot;
 use crate::units::show_size;
 use crate::wheels::{self, Wheels};
 
@@ -48,8 +49,12 @@ fn sandbox(
     let network = network::network(&options.permissions)?;
     let python = artifact::open(engine)?;
     let packages = wheels::mounts(wheels, &options.packages, &python)?;
-    let mounts = permissions::joined(mounts, packages)?;
+    let mut mounts = permissions::joined(mounts, packages)?;
     let mut builder = Sandbox::builder(&python);
+    if let Some(snapshot) = snapshot::open(options, &python)? {
+        mounts = permissions::joined(mounts, snapshot::mounts(&snapshot)?)?;
+        builder.snapshot(&snapshot);
+    }
     if network.is_open() {
         trust(&mut builder, &mut environment)?;
     }
@@ -74,7 +79,8 @@ fn sandbox(
         .stdin(Input::Inherit)
         .stdout(Output::Inherit)
         .stderr(Output::Inherit);
-    builder.build().context("making the sandbox")
+    let sandbox = builder.build().map_err(snapshot::refused);
+    sandbox.context("making the sandbox")
 }
 
 /// Lets Python's `ssl` trust whom this machine trusts.
@@ -103,7 +109,8 @@ fn presentation(program: &Program) -> impl Iterator<Item = (String, String)> {
     wanted.map(|(name, _)| (name.into(), "1".into()))
 }
 
-fn limits(flags: &LimitFlags) -> Result<Limits> {
+/// The library's limits, but where flags set others.
+pub fn limits(flags: &LimitFlags) -> Result<Limits> {
     let mut limits = Limits::default();
     limits.memory = flags.memory.unwrap_or(limits.memory);
     limits.wall_time = flags.timeout.or(limits.wall_time);
@@ -118,7 +125,7 @@ fn limits(flags: &LimitFlags) -> Result<Limits> {
 const STACK_EXHAUSTED: &str = "call stack exhausted";
 
 /// Says how the run ended where the program has not said so itself, and gives the exit code.
-fn tell(outcome: &Outcome, limits: &Limits) -> u8 {
+pub fn tell(outcome: &Outcome, limits: &Limits) -> u8 {
     match outcome {
         // The kernel keeps eight bits of an exit code, and so does every Python.
         Outcome::Exited(code) => *code as u8,

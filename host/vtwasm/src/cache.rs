@@ -74,7 +74,8 @@ fn stamp_of(file: &fs::Metadata) -> String {
     format!("{} {}.{:09}", file.len(), file.mtime(), file.mtime_nsec())
 }
 
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Readable by its owner alone.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_added_extension(format!("{}.tmp", std::process::id()));
     let write = || {
         let mut options = fs::OpenOptions::new();

@@ -1,5 +1,6 @@
 //! What can go wrong in the host. What the guest did wrong is an [`Outcome`](crate::Outcome).
 
+use crate::outcome::Outcome;
 use crate::session::PythonError;
 use crate::value::NoConversion;
 use std::path::PathBuf;
@@ -46,6 +47,35 @@ pub enum Error {
         #[source]
         source: wasmtime::Error,
     },
+    /// The code that a [`Snapshot`](crate::Snapshot) was to be made of did not come to a good end, or left
+    /// what cannot be kept: threads, files, sockets.
+    #[error("no snapshot was made: {}", why(.outcome, .stderr))]
+    NoSnapshot {
+        /// How it ended.
+        outcome: Outcome,
+        /// What it said, if that was captured.
+        stderr: String,
+    },
+    /// A file is no snapshot, or none for this Python.
+    #[error("{path} cannot be used as a snapshot: {problem}")]
+    BadSnapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A sandbox cannot be made with a [`Snapshot`](crate::Snapshot) as it was asked for.
+    #[error("cannot use the snapshot: {0}")]
+    Snapshot(String),
+    /// A snapshot cannot be written.
+    #[error("cannot write {path}")]
+    Save {
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
     /// A host function's module or name is no identifier of ASCII letters, digits and underscores.
     #[error("{0:?} cannot be the name of a host function: module and name are ASCII identifiers")]
     HostFunction(String),
@@ -78,6 +108,14 @@ pub enum Error {
     /// The sandbox could not be made or its run could not go on, through no fault of the guest.
     #[error("cannot run the sandbox")]
     Run(#[source] wasmtime::Error),
+}
+
+fn why(outcome: &Outcome, stderr: &str) -> String {
+    match (outcome, stderr.trim_end().lines().last()) {
+        (_, Some(line)) => line.to_owned(),
+        (Outcome::Exited(code), None) => format!("its code ended with exit code {code}"),
+        (other, None) => format!("its code was ended: {other:?}"),
+    }
 }
 
 /// The library's results.

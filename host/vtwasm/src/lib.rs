@@ -18,7 +18,8 @@
 //! # Layout
 //! In the order in which a program meets them:
 //! - [`python`]: the artifact and its compiled form; [`cache`]: where that is kept;
-//! - [`snapshot`]: the image of an initialised interpreter that sandboxes start from;
+//! - [`snapshot`]: the image of an initialised interpreter that sandboxes start from; [`saved`]: those that
+//!   users make, and their files;
 //! - [`engine`]: wasmtime's configuration and what all sandboxes share;
 //! - [`sandbox`]: permissions, streams, limits; the run from its start to its report; [`handle`]: to
 //!   reach it from outside; [`store`]: how it is dropped;
@@ -50,6 +51,7 @@ mod net;
 mod outcome;
 mod python;
 mod sandbox;
+mod saved;
 mod scheduler;
 mod session;
 mod snapshot;
@@ -70,6 +72,7 @@ pub use net::Network;
 pub use outcome::{Limit, Outcome, Report, Usage};
 pub use python::{Artifact, Python};
 pub use sandbox::{Access, Builder, Sandbox};
+pub use saved::Snapshot;
 pub use session::{PythonError, Session};
 pub use stdio::{Input, Output};
 pub use value::{NoConversion, Value};

@@ -27,7 +27,7 @@ use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
 pub(crate) const RESERVATION: usize = 4 << 30;
 pub(crate) const GUARD: usize = 32 << 20;
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 
 /// A memory with more pages of its own is given back to the kernel.
 const PAGES_TO_KEEP: usize = 1024;
@@ -67,6 +67,11 @@ impl Image {
             length,
             free: Mutex::default(),
         }))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping that `new` made, of a file that nobody changes.
+        unsafe { std::slice::from_raw_parts(self.bytes as *const u8, self.length) }
     }
 
     /// Bytes of it.

@@ -6,6 +6,9 @@ the zip's loader hands out the one that is there already, with all that it impor
 program sees what it imported and nothing else, and a file of its own stands before a module of the
 same name.
 
+A snapshot of the user's holds what code of theirs left as well; what that has imported stays in
+sys.modules.
+
 `renew` is called at each start from the image.
 """
 
@@ -141,6 +144,46 @@ def renewal():
     return renew
 
 
+def preparation(name, source, renew_all):
+    """What runs the user's code, and what renews the rest of what it may have left."""
+    import linecache
+    import os
+    import tempfile
+    import traceback
+    import uuid
+
+    def prepare():
+        sys.argv = [name]
+        linecache.cache[name] = len(source), None, source.splitlines(True), name
+        try:
+            exec(compile(source, name, "exec"), sys.modules["__main__"].__dict__)
+            for stream in sys.stdout, sys.stderr:
+                stream.flush()
+        except SystemExit as end:
+            if end.code:
+                raise
+        except BaseException as error:
+            traceback.print_exception(error.with_traceback(error.__traceback__.tb_next))
+            sys.exit(1)
+        # The folders of a run may be others.
+        for folder, finder in list(sys.path_importer_cache.items()):
+            if not isinstance(finder, zipimport.zipimporter):
+                del sys.path_importer_cache[folder]
+
+    def renew():
+        renew_all()
+        tempfile._name_sequence = tempfile.tempdir = None
+        uuid._node = uuid._last_timestamp = None
+        if process := sys.modules.get("multiprocessing.process"):
+            process.current_process().authkey = os.urandom(32)
+
+    return prepare, renew
+
+
 load()
 renew = renewal()
+if len(sys.argv) > 1:
+    prepare, renew = preparation(*sys.argv[1:], renew)
 hide()
+if len(sys.argv) > 1:
+    prepare()

@@ -223,6 +223,16 @@ impl Python {
         self.inner.artifact.bad(source)
     }
 
+    /// Names all that went into the artifact.
+    pub(crate) fn key(&self) -> &str {
+        &self.inner.artifact.key
+    }
+
+    /// Whether the artifact can make images.
+    pub(crate) fn makes_images(&self) -> bool {
+        self.inner.program.makes_images
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.inner.engine
     }

@@ -14,6 +14,7 @@ use crate::memory;
 use crate::net::{Net, Network};
 use crate::outcome::{Limit, Outcome, Report, Stop};
 use crate::python::Python;
+use crate::saved::Snapshot;
 use crate::snapshot;
 use crate::stacks::Promise;
 use crate::stdio::{Input, Output, Stdin, Stdout, WakeFiber};
@@ -21,7 +22,7 @@ use crate::store::OwnedStore;
 use crate::ticker::Alarm;
 use crate::value::Value;
 use std::future::poll_fn;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -53,6 +54,9 @@ pub struct Builder {
     args: Vec<String>,
     /// No variable needs an interpreter that starts anew.
     may_be_warm: bool,
+    snapshot: Option<Snapshot>,
+    /// The caller's own: the host's folder, and where the guest finds it.
+    mounts: Vec<(PathBuf, String)>,
     limits: Limits,
     network: Network,
     functions: Functions,
@@ -90,14 +94,28 @@ impl Builder {
             Access::Read => FsPerms::ReadOnly,
             Access::ReadWrite => FsPerms::ReadWrite,
         };
-        let host = host.as_ref();
+        let (host, guest) = (host.as_ref(), guest.as_ref());
+        self.preopen(host, guest, permissions)?;
+        self.mounts.push((host.to_owned(), guest.to_owned()));
+        Ok(self)
+    }
+
+    fn preopen(&mut self, host: &Path, guest: &str, permissions: FsPerms) -> Result<()> {
         self.wasi
             .preopened_dir(host, guest, permissions)
             .map_err(|source| Error::Mount {
                 path: host.to_owned(),
                 source,
             })?;
-        Ok(self)
+        Ok(())
+    }
+
+    /// Starts from this snapshot instead of the image of an interpreter that has only started. The folders
+    /// that it was made with must be mounted as they were then. What decides how an interpreter starts
+    /// (`-O`, `PYTHONPATH` and the like) is refused.
+    pub fn snapshot(&mut self, snapshot: &Snapshot) -> &mut Builder {
+        self.snapshot = Some(snapshot.clone());
+        self
     }
 
     /// The working folder that relative paths start from, which need not be readable. The program
@@ -114,7 +132,8 @@ impl Builder {
     /// [`Error::Cache`] and [`Error::NoCache`]: they are kept in the user's cache.
     pub fn certificates(&mut self, pem: impl AsRef<[u8]>) -> Result<&mut Builder> {
         let folder = certificates::folder_of(pem.as_ref())?;
-        self.mount(folder, certificates::GUEST, Access::Read)
+        self.preopen(&folder, certificates::GUEST, FsPerms::ReadOnly)?;
+        Ok(self)
     }
 
     /// Replaces the [default limits](Limits::default).
@@ -184,26 +203,52 @@ impl Builder {
     /// The sandbox, ready to run. The builder is left with its defaults.
     ///
     /// # Errors
-    /// [`Error::Mount`] for the standard library, [`Error::Stream`].
+    /// [`Error::Mount`] for the standard library, [`Error::Stream`], [`Error::Snapshot`].
     pub fn build(&mut self) -> Result<Sandbox> {
-        let may_be_warm = std::mem::replace(&mut self.may_be_warm, true);
-        let args = self.args.iter().map(String::as_str);
-        // What is loaded takes room; a program with little of it loads only what it needs.
-        let room = self.limits.memory / 2 >= self.python.image(true).length() as u64;
-        let warm = may_be_warm && room && snapshot::honours_arguments(args);
-        self.build_from(warm, Image::NotWanted)
+        let warm = self.may_be_warm();
+        let mounts = std::mem::take(&mut self.mounts);
+        let begins_with = match self.snapshot.take() {
+            Some(snapshot) => snapshot.image_for(&self.python, warm, &mounts)?.clone(),
+            None => {
+                // What is loaded takes room; a program with little of it loads only what it needs.
+                let room = self.limits.memory / 2 >= self.python.image(true).length() as u64;
+                self.python.image(warm && room).clone()
+            }
+        };
+        self.build_from(begins_with, Image::NotWanted)
     }
 
     /// A sandbox for [`Sandbox::image`].
     pub(crate) fn build_for_image(&mut self) -> Result<Sandbox> {
-        self.build_from(false, Image::Wanted)
+        self.may_be_warm = true;
+        self.mounts.clear();
+        self.build_from(self.python.image(false).clone(), Image::Wanted)
     }
 
-    fn build_from(&mut self, warm: bool, image: Image) -> Result<Sandbox> {
-        let begins_with = self.python.image(warm).clone();
+    /// Whether an interpreter that has started can do what was asked for.
+    fn may_be_warm(&mut self) -> bool {
+        let args = self.args.iter().map(String::as_str);
+        std::mem::replace(&mut self.may_be_warm, true) && snapshot::honours_arguments(args)
+    }
+
+    /// What a snapshot is made with: the folders, if nothing else stands against it.
+    pub(crate) fn for_snapshot(&self) -> Result<(&Python, &[(PathBuf, String)])> {
+        let problem = if !self.args.is_empty() {
+            "it is made of code, not of arguments"
+        } else if self.snapshot.is_some() {
+            "it cannot be made from another one"
+        } else if !self.may_be_warm {
+            "variables of Python and of the locale would be the same in all that starts from it"
+        } else {
+            return Ok((&self.python, &self.mounts));
+        };
+        Err(Error::Snapshot(problem.into()))
+    }
+
+    fn build_from(&mut self, begins_with: Arc<memory::Image>, image: Image) -> Result<Sandbox> {
         self.wasi.args(&std::mem::take(&mut self.args));
         let library = self.python.library().to_owned();
-        self.mount(library, LIBRARY, Access::Read)?;
+        self.preopen(&library, LIBRARY, FsPerms::ReadOnly)?;
         let engine = self.python.engine();
         let limits = std::mem::take(&mut self.limits);
         let fibers = Fibers::new(limits.threads);
@@ -216,15 +261,20 @@ impl Builder {
         let stream = |stream| move |source| Error::Stream { stream, source };
         let memory = Memory::new(limits.memory, begins_with.length());
         let captured = || Charge::empty(memory.account());
-        let stdin = Stdin::new(std::mem::take(&mut self.stdin), wake.clone()).map_err(stream("stdin"))?;
+        let mut stdin = Stdin::new(std::mem::take(&mut self.stdin), wake.clone()).map_err(stream("stdin"))?;
         let stdout = std::mem::take(&mut self.stdout);
         let stdout = Stdout::new(stdout, std::io::stdout(), captured(), wake.clone());
         let stderr = std::mem::take(&mut self.stderr);
         let stderr = Stdout::new(stderr, std::io::stderr(), captured(), wake);
-        let outputs = [
+        let mut outputs = [
             stdout.map_err(stream("stdout"))?,
             stderr.map_err(stream("stderr"))?,
         ];
+        if matches!(image, Image::Wanted) {
+            // Python's streams remember it, and those who start from the image have others.
+            stdin.terminal = false;
+            outputs.iter_mut().for_each(|output| output.terminal = false);
+        }
         let network = std::mem::take(&mut self.network);
         let look_ups = engine.look_ups().clone();
         let state = State {
@@ -280,6 +330,8 @@ impl Sandbox {
             wasi: WasiCtxBuilder::new(),
             args: Vec::new(),
             may_be_warm: true,
+            snapshot: None,
+            mounts: Vec::new(),
             limits: Limits::default(),
             network: Network::default(),
             functions: Functions::default(),
@@ -311,6 +363,10 @@ impl Sandbox {
     /// [`Error::Run`] if the host failed, [`Error::BadArtifact`] if the Python was made for another one.
     /// What the program did is in the [`Report`].
     pub async fn run(mut self) -> Result<Report> {
+        self.run_to_end().await
+    }
+
+    async fn run_to_end(&mut self) -> Result<Report> {
         let engine = self.python.engine().clone();
         let program = self.python.program();
         let result = driver::run(
@@ -353,25 +409,16 @@ impl Sandbox {
         !state.begun && state.memory.refused()
     }
 
-    /// Runs what makes an image of the interpreter, and returns the linear memory.
-    pub(crate) async fn image(mut self) -> Result<Vec<u8>> {
-        let engine = self.python.engine().clone();
-        let program = self.python.program();
-        let result = driver::run(
-            &engine,
-            &mut self.store,
-            program,
-            &self.begins_with,
-            self.deadlines,
+    /// Runs what makes an image of the interpreter, and returns the linear memory, or how it ended
+    /// instead.
+    pub(crate) async fn image(mut self) -> Result<Result<Vec<u8>, Report>> {
+        let report = self.run_to_end().await?;
+        Ok(
+            match std::mem::replace(&mut self.store.data_mut().image, Image::NotWanted) {
+                Image::Taken(memory) => Ok(memory),
+                _ => Err(report),
+            },
         )
-        .await;
-        let outcome = outcome(result, &self.python)?;
-        match std::mem::replace(&mut self.store.data_mut().image, Image::NotWanted) {
-            Image::Taken(memory) => Ok(memory),
-            _ => Err(self.python.bad(wasmtime::Error::msg(format!(
-                "it could not make an image of itself: {outcome:?}"
-            )))),
-        }
     }
 }
 

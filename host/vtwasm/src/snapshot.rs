@@ -20,7 +20,7 @@ pub(crate) const PRELOAD: &str = include_str!("preload.py");
 /// The guest's import; only a component that has it can make an image.
 pub(crate) const INTERFACE: &str = "vtwasm:host/snapshot@0.1.0";
 
-const WASM_PAGE: usize = 1 << 16;
+pub(crate) const WASM_PAGE: usize = 1 << 16;
 
 /// libc's initialisers; the component calls what stands under this name.
 const INITIALIZE: &str = "_initialize";
@@ -70,7 +70,11 @@ pub(crate) fn make(python: &Python) -> Result<Vec<u8>> {
         let sandbox = Sandbox::builder(python)
             .args(["python3", "-c", PRELOAD])
             .build_for_image()?;
-        runtime.block_on(sandbox.image())
+        let image = runtime.block_on(sandbox.image())?;
+        image.map_err(|report| {
+            let what = format!("it could not make an image of itself: {:?}", report.outcome);
+            python.bad(wasmtime::Error::msg(what))
+        })
     };
     // The caller may be a task of another runtime.
     std::thread::scope(|scope| scope.spawn(run).join()).expect("making an image does not panic")

@@ -110,6 +110,13 @@ pub fn mounts(wheels: Option<&Wheels>, flags: &PackageFlags, python: &Python) ->
     Ok(mounts)
 }
 
+/// Whether `folder` is one that vtwasm has made, or would: only packages are in it.
+pub fn is_kept(folder: &Path) -> Result<bool> {
+    let sites = Store::open()?.sites();
+    let sites = sites.canonicalize().unwrap_or(sites);
+    Ok(folder.parent() == Some(&sites) && folder.file_name().is_some())
+}
+
 fn read_only(host: PathBuf, guest: &str) -> Mount {
     Mount {
         host,

@@ -64,10 +64,15 @@ impl Store {
         self.root.join("resolved").join(format!("pylock.{name}.toml"))
     }
 
+    /// The folder of the folders of wheels.
+    pub fn sites(&self) -> PathBuf {
+        self.root.join("sites")
+    }
+
     /// The folder of wheels named `key`, made by `make` if it is not there: it gets an empty folder and
     /// returns the finished one, inside.
     pub fn site(&self, key: &str, make: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
-        self.keep(&self.root.join("sites").join(key), make)
+        self.keep(&self.sites().join(key), make)
     }
 
     /// A folder whose only file tells Python to take `folders` for site folders as well.

@@ -11,6 +11,7 @@ mod repl;
 mod running;
 mod session;
 mod signals;
+mod snapshot;
 mod streams;
 mod wheels;
 

@@ -81,6 +81,10 @@ impl World {
 
     /// `vtwasm run` with these wheels, in this folder.
     fn command(&self) -> Command {
+        self.command_of("run")
+    }
+
+    fn command_of(&self, name: &str) -> Command {
         let mut command = vtwasm();
         let path = std::env::var_os("PATH").unwrap_or_default();
         let uv = uv().expect("a world has one").iter().map(PathBuf::as_path);
@@ -92,7 +96,7 @@ impl World {
             .env("UV_CACHE_DIR", self.path("uv-cache"))
             .env("UV_NO_INDEX", "1")
             .env("UV_FIND_LINKS", self.path("links"))
-            .arg("run");
+            .arg(name);
         command
     }
 
@@ -601,4 +605,48 @@ print(yaml.safe_load('a: [1, b]'), yaml.safe_dump({'a': 1}), yaml.__with_libyaml
         return;
     };
     assert_eq!(finished.printed(), "&lt; True\n{'a': [1, 'b']} a: 1\n False\n");
+}
+
+#[test]
+fn a_snapshot_has_the_packages_that_it_was_made_with() {
+    let world = world!();
+    let snapshot = |args: &[&str]| end(world.command_of("snapshot").args(args));
+    let made = snapshot(&["--with", "both", "--import", "both", "-o", "my.vtsnap"]);
+    assert_eq!(made.printed(), "");
+    let code = "import sys; print('both' in sys.modules, 'both' in globals()); import both; print(both.kind)";
+    let run = world.run_offline(&["--snapshot", "my.vtsnap", "-c", code]);
+    assert_eq!(run.printed(), "True False\npure\n");
+    // What is imported late is still there.
+    let made = snapshot(&["--with", "both", "--import", "json", "-o", "late.vtsnap"]);
+    assert_eq!(made.printed(), "");
+    let late = world.run_offline(&["--snapshot", "late.vtsnap", "-c", "import both; print(both.kind)"]);
+    assert_eq!(late.printed(), "pure\n");
+    let other = world.run(&["--snapshot", "my.vtsnap", "--with", "delta", "-c", "pass"]);
+    assert_refused(&other, 2, &["cannot both be /usr/lib/python3.13/site-packages"]);
+    fs::remove_dir_all(world.path("cache/wheels/sites")).unwrap();
+    let gone = world.run_offline(&["--snapshot", "my.vtsnap", "-c", "pass"]);
+    assert_refused(&gone, 121, &["are gone", "vtwasm snapshot"]);
+}
+
+#[test]
+fn a_snapshot_gives_no_leave_to_read() {
+    let world = world!();
+    fs::create_dir(world.path("own")).unwrap();
+    world.write("own/secret.py", "x = 1");
+    let made =
+        end(world
+            .command_of("snapshot")
+            .args(["--site", "own", "--import", "secret", "-o", "my.vtsnap"]));
+    assert_eq!(made.printed(), "");
+    let closed = world.run(&["--snapshot", "my.vtsnap", "-c", "pass"]);
+    assert_refused(&closed, 2, &["own", "not mounted so", "--site"]);
+    let open = world.run(&[
+        "--snapshot",
+        "my.vtsnap",
+        "--site",
+        "own",
+        "-c",
+        "import secret; print(secret.x)",
+    ]);
+    assert_eq!(open.printed(), "1\n");
 }

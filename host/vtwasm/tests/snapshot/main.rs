@@ -1,7 +1,9 @@
 //! Sandboxes start from an image of an initialised interpreter. What two of them must not share, what
 //! belongs to one run, and that a program cannot tell: each is compared with a start without the image.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod saved;
 
 use common::run;
 use vtwasm::{Access, Builder, Outcome, Output, Sandbox};
