@@ -18,6 +18,17 @@ for _ in range(5):
     s.connect_ex(address); full.append(s)
 ";
 
+/// A thread that ticks until `running` is false, to show that others go on.
+const TICKER: &str = "import threading, time
+ticks = 0
+def tick():
+    global ticks
+    while running:
+        time.sleep(0.001); ticks += 1
+running = True
+ticker = threading.Thread(target=tick); ticker.start()
+";
+
 /// Interrupts a program that has printed a line and then waits. How it ended, and how long that took.
 async fn interrupted(code: &str) -> (Report, Duration) {
     let (stdout, ready) = telling();
@@ -69,20 +80,12 @@ except ConnectionRefusedError: print('refused')"
 #[tokio::test]
 async fn a_peer_that_never_answers_stops_only_its_thread_and_until_its_time_out() {
     let _alone = alone().await;
-    let code = "import threading, time
-ticks = 0
-def tick():
-    global ticks
-    while running:
-        time.sleep(0.001); ticks += 1
-running = True
-ticker = threading.Thread(target=tick); ticker.start()
-began = time.monotonic()
+    let code = "began = time.monotonic()
 try: socket.create_connection(address, timeout=0.3)
 except TimeoutError: print('timed out', 0.3 <= time.monotonic() - began < 3)
 running = False; ticker.join()
 print(ticks > 30)";
-    let said = printed(&mut program(&format!("{BLACK_HOLE}{code}"))).await;
+    let said = printed(&mut program(&format!("{BLACK_HOLE}{TICKER}{code}"))).await;
     assert_eq!(said, "timed out True\nTrue\n");
 }
 
@@ -98,21 +101,14 @@ async fn look_ups_that_fail_or_take_long_stop_only_their_thread() {
         "unknown.example" => Err(io::ErrorKind::NotFound.into()),
         _ => Err(io::ErrorKind::TimedOut.into()),
     });
-    let code = "import socket, threading, time
-ticks = 0
-def tick():
-    global ticks
-    while running:
-        time.sleep(0.001); ticks += 1
-running = True
-ticker = threading.Thread(target=tick); ticker.start()
+    let code = "import socket
 print(socket.gethostbyname('slow.example'))
 running = False; ticker.join()
 print(ticks > 30)
 for name in 'unknown.example', 'late.example':
     try: socket.getaddrinfo(name, 80)
     except socket.gaierror as error: print(error.errno == socket.EAI_NONAME)";
-    let said = printed(program(code).network(network)).await;
+    let said = printed(program(&format!("{TICKER}{code}")).network(network)).await;
     assert_eq!(said, "192.0.2.1\nTrue\nTrue\nFalse\n");
 }
 
