@@ -86,8 +86,37 @@ impl<E: std::error::Error> From<E> for HostError {
     }
 }
 
-type Answer = Result<Value, HostError>;
 type Run = dyn Fn(Arguments) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
+
+/// What a call came to, in the form in which it crosses: `(None, value)`, or the exception's class and message.
+pub(crate) struct Answer(Vec<u8>);
+
+impl Answer {
+    /// # Errors
+    /// If the value, or one in it, has no conversion.
+    pub(crate) fn of(value: Value) -> Result<Answer, NoConversion> {
+        pair(Value::None, value)
+    }
+
+    fn error(error: HostError) -> Answer {
+        pair(error.exception.into(), error.message.into())
+            .unwrap_or_else(|_| Answer::error(HostError::new("RuntimeError", "an error of more than 2 GiB")))
+    }
+}
+
+fn pair(first: Value, second: Value) -> Result<Answer, NoConversion> {
+    Value::Tuple(vec![first, second]).encode().map(Answer)
+}
+
+impl From<Result<Value, HostError>> for Answer {
+    fn from(result: Result<Value, HostError>) -> Answer {
+        let answer = result.and_then(|value| {
+            let problem = |error| HostError::new("TypeError", format!("cannot send the answer: {error}"));
+            Answer::of(value).map_err(problem)
+        });
+        answer.unwrap_or_else(Answer::error)
+    }
+}
 
 /// The host functions of one sandbox: `module.name`, and what to run.
 #[derive(Default)]
@@ -100,16 +129,25 @@ impl Functions {
         R: Future<Output = Result<V, HostError>> + Send + 'static,
         V: Into<Value>,
     {
+        self.add_answering(module, name, move |arguments| {
+            let answer = function(arguments);
+            async move { answer.await.map(Into::into).into() }
+        })
+    }
+
+    /// One that makes its answer's form itself.
+    pub(crate) fn add_answering<F, R>(&mut self, module: &str, name: &str, function: F) -> Result<()>
+    where
+        F: Fn(Arguments) -> R + Send + Sync + 'static,
+        R: Future<Output = Answer> + Send + 'static,
+    {
         let full = format!("{module}.{name}");
         if !is_identifier(module) || !is_identifier(name) {
             return Err(Error::HostFunction(full));
         }
-        let run = Arc::new(move |arguments| {
-            let answer = function(arguments);
-            async move { answer.await.map(Into::into) }.boxed()
-        });
         self.0.retain(|(other, _)| *other != full);
-        self.0.push((full, run));
+        self.0
+            .push((full, Arc::new(move |arguments| function(arguments).boxed())));
         Ok(())
     }
 }
@@ -234,22 +272,22 @@ async fn answer(
     state: Arc<Mutex<CallState>>,
     fibers: Arc<Fibers>,
 ) {
-    let answer = async {
-        let arguments = decode(&arguments, &mut charge)?;
-        AssertUnwindSafe(async { run(arguments).await })
+    let answer = match decode(&arguments, &mut charge) {
+        Ok(arguments) => AssertUnwindSafe(async { run(arguments).await })
             .catch_unwind()
             .await
-            .unwrap_or_else(|_| Err(HostError::new("RuntimeError", "the host function panicked")))
+            .unwrap_or_else(|_| Answer::error(HostError::new("RuntimeError", "the host function panicked"))),
+        Err(error) => Answer::error(error),
     };
-    let bytes = encode(answer.await);
     let mut state = state.lock().expect("no code panics with the lock");
-    state.answer = Some(match charge.replace(bytes.len()) {
-        true => bytes,
-        false => encode(Err(HostError::new(
+    let Answer(bytes) = match charge.replace(answer.0.len()) {
+        true => answer,
+        false => Answer::error(HostError::new(
             "MemoryError",
             "the answer is larger than the limit allows",
-        ))),
-    });
+        )),
+    };
+    state.answer = Some(bytes);
     state.charge = Some(charge);
     if let Some(fiber) = state.waiter.take() {
         drop(state);
@@ -259,8 +297,15 @@ async fn answer(
 
 /// Python sends a tuple of the positional arguments and a dict of the named ones.
 fn decode(bytes: &[u8], charge: &mut Charge) -> Result<Arguments, HostError> {
-    let value = Value::decode(bytes, &mut |size| charge.add(size))
-        .map_err(|error| HostError::new("TypeError", format!("cannot send the arguments: {error}")))?;
+    let mut fits = true;
+    let value = Value::decode(bytes, &mut |size| {
+        fits = charge.add(size);
+        fits
+    });
+    let value = value.map_err(|error| {
+        let exception = if fits { "TypeError" } else { "MemoryError" };
+        HostError::new(exception, format!("cannot send the arguments: {error}"))
+    })?;
     let mut arguments = Arguments::default();
     if let Value::Tuple(both) = value
         && let Ok([Value::Tuple(positional), Value::Dict(named)]) = <[Value; 2]>::try_from(both)
@@ -273,22 +318,6 @@ fn decode(bytes: &[u8], charge: &mut Charge) -> Result<Arguments, HostError> {
         arguments.named = named.into_iter().filter_map(text).collect();
     }
     Ok(arguments)
-}
-
-/// `(None, value)`, or the exception's class and message.
-fn encode(answer: Answer) -> Vec<u8> {
-    let pair = |first, second| Value::Tuple(vec![first, second]).encode();
-    let sent = match answer {
-        Ok(value) => pair(Value::None, value),
-        Err(error) => pair(error.exception.into(), error.message.into()),
-    };
-    sent.or_else(|error| {
-        pair(
-            "TypeError".into(),
-            format!("cannot send the answer: {error}").into(),
-        )
-    })
-    .unwrap_or_default()
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {

@@ -1,6 +1,6 @@
 //! A sandbox: one Python program with its permissions, streams and limits, and its run.
 
-use crate::calls::{Arguments, Calls, Functions, HostError};
+use crate::calls::{Answer, Arguments, Calls, Functions, HostError};
 use crate::certificates;
 use crate::control::Misfit;
 use crate::driver::{self, Deadlines};
@@ -180,6 +180,15 @@ impl Builder {
     {
         self.functions.add(module, name, function)?;
         Ok(self)
+    }
+
+    /// A host function that makes its answer's form itself.
+    pub(crate) fn answering_function<F, R>(&mut self, module: &str, name: &str, function: F) -> Result<()>
+    where
+        F: Fn(Arguments) -> R + Send + Sync + 'static,
+        R: Future<Output = Answer> + Send + 'static,
+    {
+        self.functions.add_answering(module, name, function)
     }
 
     /// Where `sys.stdin` comes from.

@@ -5,6 +5,7 @@ def serve(space):
     import builtins
     import pkgutil
     import threading
+    import time
     from functools import reduce
 
     import _vtwasm_session as host
@@ -30,28 +31,47 @@ def serve(space):
         except Exception as error:
             return f"<{type(error).__name__}>"
 
-    def fail(number, error):
+    def described(error):
         import traceback
         trace = error.__traceback__
         while trace and trace.tb_frame.f_code in (answer.__code__, work.__code__):
             trace = trace.tb_next
         lines = text(traceback.format_exception, type(error), error, trace)
-        host.reply(number, "error", (type(error).__name__, text(str, error), lines))
+        return type(error).__name__, text(str, error), lines
+
+    def fail(number, error):
+        try:
+            host.reply(number, "error", described(error))
+        except MemoryError:
+            host.reply(number, "error", (type(error).__name__, "", ""))
 
     def answer(number, *request):
         try:
             value = work(*request)
             try:
                 host.reply(number, "value", value)
-            except (TypeError, MemoryError):
+            except TypeError:
                 host.reply(number, "repr", repr(value))
         except BaseException as error:
             fail(number, error)
 
-    for request in iter(host.next, None):
+    def requests():
+        seen = 0
+        while True:
+            try:
+                request = host.next(seen)
+            except MemoryError:  # the next call lets the host answer what has not arrived
+                time.sleep(0.001)
+                continue
+            if request is None:
+                return
+            seen = request[0]
+            yield request
+
+    for request in requests():
         try:
             threading.Thread(target=answer, args=request, daemon=True).start()
-        except RuntimeError as error:
+        except Exception as error:
             fail(request[0], error)
 
 

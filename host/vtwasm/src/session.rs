@@ -3,7 +3,7 @@
 //! It is an ordinary sandbox whose program (`session.py`) asks two host functions: for the next request,
 //! and to take a reply.
 
-use crate::calls::{Arguments, HostError};
+use crate::calls::{Answer, Arguments, HostError};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::outcome::Report;
@@ -119,7 +119,8 @@ impl Session {
     /// that should end after some time ends by a time-out in Python, or with the session.
     ///
     /// # Errors
-    /// [`Error::Python`] if it raises, [`Error::SessionOver`], [`Error::Value`] for a [`Value::Other`].
+    /// [`Error::Python`] if it raises, or the arguments do not fit into the memory left (`MemoryError`);
+    /// [`Error::SessionOver`]; [`Error::Value`] for a [`Value::Other`].
     pub async fn call(
         &self,
         path: &str,
@@ -175,17 +176,19 @@ fn serve(builder: &mut Builder, receiver: mpsc::UnboundedReceiver<Request>) -> R
     let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
     let taken = Arc::new(Mutex::new(Taken::default()));
     let replied = taken.clone();
-    builder.host_function(MODULE, "next", move |_| {
+    builder.answering_function(MODULE, "next", move |arguments| {
         let (receiver, taken) = (receiver.clone(), taken.clone());
         async move {
-            loop {
-                let Some(request) = receiver.lock().await.recv().await else {
-                    return Ok(Value::None);
-                };
-                if let Some(request) = taken.lock().expect("no code panics with the lock").take(request) {
-                    return Ok(request);
+            let lock = || taken.lock().expect("no code panics with the lock");
+            if let Err(error) = lock().fail_lost(arguments) {
+                return Err(error).into();
+            }
+            while let Some(request) = receiver.lock().await.recv().await {
+                if let Some(request) = lock().take(request) {
+                    return request;
                 }
             }
+            Ok(Value::None).into()
         }
     })?;
     builder.host_function(MODULE, "reply", move |arguments| {
@@ -199,23 +202,42 @@ fn serve(builder: &mut Builder, receiver: mpsc::UnboundedReceiver<Request>) -> R
 }
 
 impl Taken {
+    /// Answers the requests that Python has not seen: no memory was left for them on their way.
+    fn fail_lost(&mut self, mut arguments: Arguments) -> Result<(), HostError> {
+        let seen: u64 = arguments.required(0, "seen")?;
+        for lost in seen.saturating_add(1)..=self.last {
+            if let Some(reply) = self.replies.remove(&lost) {
+                let _ = reply.send(Err(Error::Python(PythonError {
+                    exception: "MemoryError".into(),
+                    message: "the arguments do not fit into the memory that is left".into(),
+                    traceback: String::new(),
+                })));
+            }
+        }
+        Ok(())
+    }
+
     /// The request for Python; `None` if it has no conversion, which its caller has been told.
-    fn take(&mut self, request: Request) -> Option<Value> {
+    fn take(&mut self, request: Request) -> Option<Answer> {
         let named = request.named.into_iter();
-        let value = Value::Tuple(vec![
+        let answer = Answer::of(Value::Tuple(vec![
             (self.last + 1).into(),
             request.kind.into(),
             request.text.into(),
             Value::Tuple(request.arguments),
             Value::Dict(named.map(|(name, value)| (name.into(), value)).collect()),
-        ]);
-        if let Err(error) = value.encode() {
-            let _ = request.reply.send(Err(Error::Value(error)));
-            return None;
+        ]));
+        match answer {
+            Ok(answer) => {
+                self.last += 1;
+                self.replies.insert(self.last, request.reply);
+                Some(answer)
+            }
+            Err(error) => {
+                let _ = request.reply.send(Err(Error::Value(error)));
+                None
+            }
         }
-        self.last += 1;
-        self.replies.insert(self.last, request.reply);
-        Some(value)
     }
 
     fn reply(&mut self, mut arguments: Arguments) -> Result<(), HostError> {

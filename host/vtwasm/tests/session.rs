@@ -204,3 +204,36 @@ async fn a_program_of_ones_own_is_no_session() {
     let report = common::run(&mut program("import _vtwasm_session")).await;
     assert!(text(&report.stderr).contains("ModuleNotFoundError"));
 }
+
+#[tokio::test]
+async fn a_call_whose_values_are_larger_than_the_memory_fails_alone() {
+    let mut limits = Limits::default();
+    limits.memory = 64 << 20;
+    let session = Session::start(Sandbox::builder(python()).limits(limits)).unwrap();
+    session.exec("def size(x): return len(x)").await.unwrap();
+    let bytes = |mib: usize| vec![7_u8; mib << 20].into();
+    for mib in [20, 40, 70, 1] {
+        // 40 MiB fit once: into the host's buffer or into Python.
+        match session.call("size", [bytes(mib)], []).await {
+            Ok(size) => assert_eq!(size, ((mib << 20) as u64).into()),
+            Err(Error::Python(error)) => assert!(mib > 1 && error.exception == "MemoryError", "{error}"),
+            Err(error) => panic!("{mib} MiB: {error}"),
+        }
+        assert_eq!(session.eval("1 + 1").await.unwrap(), 2.into(), "after {mib} MiB");
+    }
+    assert_eq!(
+        raised(session.call("size", [bytes(70)], []).await).exception,
+        "MemoryError"
+    );
+    for source in ["b'x' * (40 << 20)", "b'x' * (1 << 30)", "[None] * (2 << 20)"] {
+        assert_eq!(
+            raised(session.eval(source).await).exception,
+            "MemoryError",
+            "{source}"
+        );
+        assert_eq!(session.eval("1 + 1").await.unwrap(), 2.into(), "after {source}");
+    }
+    let message = "(_ for _ in ()).throw(KeyError('x' * (20 << 20)))";
+    assert_eq!(raised(session.eval(message).await).exception, "KeyError");
+    assert_eq!(session.eval("1 + 1").await.unwrap(), 2.into());
+}
