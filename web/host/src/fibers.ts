@@ -1,0 +1,217 @@
+// The scheduler joined with JSPI: a fiber that parks is a promise, which resolves when the scheduler
+// picks its fiber. At most one such promise is settled at any time, so the order is the scheduler's.
+
+import type { Control } from "./control.ts";
+import { Stop, type Outcome } from "./outcome.ts";
+import {
+  MAIN,
+  Scheduler,
+  WAKES,
+  type FiberId,
+  type Pick,
+  type Reason,
+  type Wake,
+} from "./scheduler.ts";
+
+/** Milliseconds after which the worker's event loop has its turn, however busy the fibers are: else
+ * fibers that hand over to each other would keep out stdin, interrupts and timers. */
+const TURN_MS = 4;
+
+/** Starts the guest's `run-thread`; the promise is that of its end. */
+export type StartThread = (thread: number) => Promise<void>;
+
+export class Fibers {
+  readonly scheduler: Scheduler;
+  readonly ended: Promise<Outcome>;
+  control: Control | null = null;
+  threads = 1;
+  #startThread: StartThread;
+  #end: (outcome: Outcome) => void = () => {};
+  #isOver = false;
+  #isDeadlocked = false;
+  /** What lets a parked fiber go on. */
+  #parked = new Map<FiberId, (wake: number) => void>();
+  /** A fiber that goes on at the next turn of the event loop. */
+  #next: Pick | null = null;
+  #channel = new MessageChannel();
+  #turnIsDue = false;
+  #lastTurn = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #started = performance.now();
+  #busySince: number | null = 0;
+  #busy = 0;
+
+  constructor(maxThreads: number, startThread: StartThread) {
+    this.scheduler = new Scheduler(maxThreads);
+    this.#startThread = startThread;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.#channel.port1.onmessage = () => this.#turn();
+  }
+
+  /** Nanoseconds since the sandbox was made. */
+  now(): number {
+    return (performance.now() - this.#started) * 1e6;
+  }
+
+  /** Nanoseconds in which some fiber ran. A browser has no clock of CPU time. */
+  cpuTime(): number {
+    return this.#busy + (this.#busySince === null ? 0 : this.now() - this.#busySince);
+  }
+
+  // ---- what the guest does ----
+
+  spawn(thread: number): FiberId {
+    this.#takeWoken();
+    const fiber = this.scheduler.spawn(thread) ?? 0;
+    if (fiber !== 0) this.threads += 1;
+    return fiber;
+  }
+
+  /** What `park` returns, at once if it is this fiber's turn again. */
+  park(reason: Reason, deadline: number | null): number | Promise<number> {
+    const now = this.now();
+    this.#takeWoken();
+    const fiber = this.scheduler.running;
+    this.scheduler.block(now, reason, deadline);
+    this.scheduler.expire(now);
+    const pick = this.scheduler.pick(now);
+    if (pick && pick.fiber === fiber && "resume" in pick && !this.#needsTurn(now))
+      return WAKES.indexOf(pick.resume);
+    const parked = new Promise<number>((resolve) => {
+      // A guest that parks while nobody runs stays there.
+      if (fiber !== null) this.#parked.set(fiber, resolve);
+    });
+    this.#go(pick, now);
+    return parked;
+  }
+
+  unpark(fiber: FiberId): void {
+    this.#takeWoken();
+    this.scheduler.wake(fiber, "ready");
+  }
+
+  finish(): void {
+    const now = this.now();
+    this.#takeWoken();
+    this.scheduler.finish();
+    this.scheduler.expire(now);
+    this.#go(this.scheduler.pick(now), now);
+  }
+
+  /** At a call of the guest: whether the running fiber should give way. */
+  tick(now: number): void {
+    if (!this.control) return;
+    this.#takeWoken();
+    this.scheduler.setInterval(this.control.interval);
+    this.scheduler.expire(now);
+    if (this.scheduler.shouldPreempt(now) || this.#needsTurn(now)) this.control.askToGiveWay();
+  }
+
+  // ---- from outside ----
+
+  /** Something happened outside that the fiber subscribed to. */
+  notify(fiber: FiberId): void {
+    this.scheduler.notify(fiber);
+    this.#turnSoon();
+  }
+
+  interrupt(): void {
+    this.scheduler.interrupt();
+    this.#turnSoon();
+  }
+
+  /** The run is over: nothing goes on. */
+  end(outcome: Outcome): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#channel.port1.close();
+    // It has only come to its end to report.
+    const deadlocked = this.#isDeadlocked && outcome.type === "exited";
+    this.#end(deadlocked ? { type: "deadlocked" } : outcome);
+  }
+
+  /** The run is over because of what an import or WebAssembly threw. */
+  endWith(error: unknown): void {
+    if (error instanceof Stop) this.end(error.outcome);
+    else this.end({ type: "trapped", message: error instanceof Error ? error.message : String(error) });
+  }
+
+  // ---- turns ----
+
+  #takeWoken(): void {
+    this.control?.takeWoken((fiber) => this.scheduler.wake(fiber, "ready"));
+  }
+
+  #needsTurn(now: number): boolean {
+    return now - this.#lastTurn >= TURN_MS * 1e6;
+  }
+
+  #turnSoon(): void {
+    if (this.#turnIsDue || this.#isOver) return;
+    this.#turnIsDue = true;
+    this.#channel.port2.postMessage(null);
+  }
+
+  /** The event loop has had its turn. */
+  #turn(): void {
+    this.#turnIsDue = false;
+    if (this.#isOver) return;
+    const now = this.now();
+    this.#lastTurn = now;
+    const next = this.#next;
+    this.#next = null;
+    if (next) return this.#go(next, now);
+    if (this.scheduler.running !== null) return;
+    this.scheduler.expire(now);
+    this.#go(this.scheduler.pick(now), now);
+  }
+
+  /** Lets the picked fiber go on, as soon as the running one is off the stack. */
+  #go(pick: Pick | null, now: number): void {
+    if (this.#isOver) return;
+    if (!pick) return this.#idle(now);
+    this.#busySince ??= now;
+    if (this.#needsTurn(now)) {
+      this.#next = pick;
+      this.#turnSoon();
+    } else if ("start" in pick) {
+      queueMicrotask(() => {
+        this.#startThread(pick.start).catch((error: unknown) => this.endWith(error));
+      });
+    } else {
+      this.#resume(pick.fiber, pick.resume);
+    }
+  }
+
+  #resume(fiber: FiberId, wake: Wake): void {
+    const resolve = this.#parked.get(fiber);
+    this.#parked.delete(fiber);
+    resolve?.(WAKES.indexOf(wake));
+  }
+
+  #idle(now: number): void {
+    if (this.#busySince !== null) this.#busy += now - this.#busySince;
+    this.#busySince = null;
+    if (this.scheduler.isDeadlocked) return this.#reportDeadlock(now);
+    const deadline = this.scheduler.nextDeadline;
+    clearTimeout(this.#timer);
+    if (deadline === null) return;
+    const wait = (deadline - now) / 1e6;
+    // A timer is exact to a millisecond; turns of the event loop do the rest. A turn in between also
+    // keeps timers from nesting, which makes browsers delay them to 4 ms.
+    if (wait < 1) this.#turnSoon();
+    else this.#timer = setTimeout(() => this.#turnSoon(), Math.min(Math.floor(wait), 2 ** 31 - 1));
+  }
+
+  /** The main fiber reports it and ends the run. */
+  #reportDeadlock(now: number): void {
+    this.#isDeadlocked = true;
+    this.scheduler.wake(MAIN, "deadlocked");
+    const pick = this.scheduler.pick(now);
+    if (pick) this.#go(pick, now);
+    else this.end({ type: "deadlocked" });
+  }
+}

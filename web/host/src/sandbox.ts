@@ -1,0 +1,78 @@
+// A sandbox: one Python program and its run.
+
+import { Abi, type Realloc } from "./abi.ts";
+import { Fibers } from "./fibers.ts";
+import { FileSystem, type Files } from "./files.ts";
+import { imports } from "./imports.ts";
+import { GuestMemory } from "./memory.ts";
+import type { Outcome, Usage } from "./outcome.ts";
+import { Outputs, Stdin, type Send } from "./stdio.ts";
+
+export interface Program {
+  /** Python's core module, compiled. */
+  module: WebAssembly.Module;
+  /** The standard library's zip. */
+  library: Uint8Array;
+  /** The command line of Python, its name first. */
+  args: string[];
+  /** `NAME=value`. */
+  env: string[];
+  files: Files;
+  /** Whether the standard streams are a terminal. */
+  isTerminal: boolean;
+  /** Threads besides the main one, at most. */
+  maxThreads: number;
+}
+
+interface Exports {
+  memory: WebAssembly.Memory;
+  _initialize(): void;
+  cabi_realloc: Realloc;
+  "[async-lift-stackful]run"(): void;
+  "[async-lift-stackful]run-thread"(thread: number): void;
+}
+
+export class Sandbox {
+  readonly stdin: Stdin;
+  readonly outputs: Outputs;
+  readonly fibers: Fibers;
+  #program: Program;
+  #memory = new GuestMemory();
+  #startThread: (thread: number) => Promise<void> = () => Promise.reject(new Error("not started"));
+
+  constructor(program: Program, send: Send) {
+    this.#program = program;
+    this.fibers = new Fibers(program.maxThreads, (thread) => this.#startThread(thread));
+    const notify = (fiber: number) => this.fibers.notify(fiber);
+    this.stdin = new Stdin(program.isTerminal, notify);
+    this.outputs = new Outputs(program.isTerminal, send, notify);
+  }
+
+  /** Runs the program to its end, once. */
+  async run(): Promise<{ outcome: Outcome; usage: Usage }> {
+    const started = performance.now();
+    const { module, library, args, env, files } = this.#program;
+    const abi = new Abi(this.#memory);
+    const fileSystem = new FileSystem(this.#memory, args, env, files, library);
+    const instance = await WebAssembly.instantiate(module, {
+      ...imports({ abi, fibers: this.fibers, stdin: this.stdin, outputs: this.outputs }),
+      wasi_snapshot_preview1: fileSystem.imports,
+    });
+    const exports = instance.exports as unknown as Exports;
+    this.#memory.attach(exports.memory);
+    abi.attach(exports.cabi_realloc);
+    fileSystem.attach(instance);
+    exports._initialize();
+    this.#startThread = WebAssembly.promising(exports["[async-lift-stackful]run-thread"]);
+    const main = WebAssembly.promising(exports["[async-lift-stackful]run"]);
+    main().catch((error: unknown) => this.fibers.endWith(error));
+    const outcome = await this.fibers.ended;
+    const usage = {
+      wallTime: performance.now() - started,
+      memory: this.#memory.size,
+      threads: this.fibers.threads,
+      switches: this.fibers.scheduler.switches,
+    };
+    return { outcome, usage };
+  }
+}

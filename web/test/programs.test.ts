@@ -1,0 +1,45 @@
+// The programs of tests/programs in the browser: each must print what it must print under
+// `vtwasm run` (tests/programs/README.md).
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openPage, run, type Browser } from "./browser.ts";
+import { NOT_HERE } from "./not-here.ts";
+
+const PROGRAMS = join(import.meta.dirname, "../../tests/programs");
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await openPage();
+});
+afterAll(() => browser.close());
+
+const names = readdirSync(PROGRAMS)
+  .filter((file) => file.endsWith(".py"))
+  .map((file) => basename(file, ".py"));
+
+async function check(name: string): Promise<void> {
+  const path = join(PROGRAMS, name);
+  const code = readFileSync(`${path}.py`, "utf8");
+  const head = code.slice(0, code.search(/^(?!#)/m));
+  const comment = (word: string) => new RegExp(`^# ${word}: (.*)$`, "m").exec(head)?.[1];
+  const args = comment("args")?.split(/\s+/) ?? [];
+  const result = await run(browser.page, {
+    args: [`${name}.py`, ...args.map((arg) => arg.replace("$TMP", "/tmp"))],
+    files: { [`/home/web/${name}.py`]: code },
+  });
+  const { outcome, stdout, stderr } = result;
+  const expected = {
+    outcome: `exited ${comment("exit") ?? 0}`,
+    stdout: readFileSync(`${path}.stdout`, "utf8"),
+    stderr: existsSync(`${path}.stderr`) ? readFileSync(`${path}.stderr`, "utf8") : stderr,
+  };
+  expect({ outcome, stdout, stderr }).toEqual(expected);
+}
+
+for (const name of names) {
+  const reason = NOT_HERE[name];
+  if (reason) test.fails(`${name} cannot pass: ${reason}`, () => check(name));
+  else test(name, () => check(name));
+}
