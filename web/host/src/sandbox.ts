@@ -61,7 +61,6 @@ export class Sandbox {
     const exports = instance.exports as unknown as Exports;
     this.#memory.attach(exports.memory);
     abi.attach(exports.cabi_realloc);
-    fileSystem.attach(instance);
     exports._initialize();
     this.#startThread = WebAssembly.promising(exports["[async-lift-stackful]run-thread"]);
     const main = WebAssembly.promising(exports["[async-lift-stackful]run"]);

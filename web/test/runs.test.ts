@@ -1,0 +1,97 @@
+// Runs as a page has them: streams, interrupts, ends.
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openPage, run, type Browser } from "./browser.ts";
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await openPage();
+});
+afterAll(() => browser.close());
+
+const python = (code: string, options = {}) => run(browser.page, { args: ["-c", code], ...options });
+
+test("stdin is read to its end", async () => {
+  const result = await python("import sys; print(sys.stdin.read().upper())", { stdin: "hällo\n" });
+  expect(result).toMatchObject({ outcome: "exited 0", stdout: "HÄLLO\n\n" });
+});
+
+test("ten megabytes of output arrive whole", async () => {
+  const result = await python("print('x' * 10_000_000)");
+  expect(result.outcome).toBe("exited 0");
+  expect(result.stdout.length).toBe(10_000_001);
+});
+
+test("an exception is a traceback and exit code 1, and the next run is not troubled", async () => {
+  const failed = await python("1 / 0");
+  expect(failed.outcome).toBe("exited 1");
+  expect(failed.stderr).toContain("ZeroDivisionError: division by zero");
+  expect(await python("print('fine')")).toMatchObject({ outcome: "exited 0", stdout: "fine\n" });
+});
+
+test("threads that wait for each other are a deadlock, with their stacks", async () => {
+  const result = await python("import threading; threading.Lock().acquire(); l = threading.Lock(); l.acquire(); l.acquire()");
+  expect(result.outcome).toBe("deadlocked");
+  expect(result.stderr).toContain("Deadlock: every thread waits");
+});
+
+test("an interrupt ends a sleep at once", async () => {
+  const result = await python("import time; time.sleep(60)", { interruptAfter: 300 });
+  expect(result.stderr).toContain("KeyboardInterrupt");
+  expect(result.afterInterrupt).toBeLessThan(100);
+});
+
+test("an interrupt ends a loop that computes within 100 ms", async () => {
+  const result = await run(
+    browser.page,
+    { args: ["-c", "while True: pass"], interruptAfter: 1000 },
+    5000,
+  );
+  expect(result.stderr).toContain("KeyboardInterrupt");
+  expect(result.afterInterrupt).toBeLessThan(100);
+});
+
+test("10,000 sleeping threads start and end", async () => {
+  const code = `
+import threading, time
+threads = [threading.Thread(target=time.sleep, args=(1,)) for _ in range(10_000)]
+for t in threads: t.start()
+print(threading.active_count())
+for t in threads: t.join()
+`;
+  expect(await python(code)).toMatchObject({ outcome: "exited 0", stdout: "10001\n" });
+});
+
+test("more threads than the limit are refused", async () => {
+  const code = `
+import threading
+wait = threading.Event()
+try:
+    for n in range(100): threading.Thread(target=wait.wait).start()
+except RuntimeError as error:
+    print(n, error)
+wait.set()
+`;
+  const result = await python(code, { maxThreads: 10 });
+  expect(result.stdout).toBe("10 can't start new thread\n");
+});
+
+test("a socket is refused with the reason", async () => {
+  const code = `
+import socket
+try:
+    socket.socket()
+except PermissionError as error:
+    print(error)
+`;
+  expect((await python(code)).stdout).toContain("a browser gives a page no network sockets");
+});
+
+test("arguments and file names of any language arrive", async () => {
+  const code = "import sys; print(sys.argv[1], open('/data/größe.txt').read())";
+  const result = await run(browser.page, {
+    args: ["-c", code, "日本"],
+    files: { "/data/größe.txt": "ok" },
+  });
+  expect(result.stdout).toBe("日本 ok\n");
+});
