@@ -1,12 +1,18 @@
-import { copyFileSync, createReadStream, mkdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
+import { join } from "node:path";
 import { defineConfig, type Plugin } from "vite";
+import { rewrite } from "./build/rewrite.ts";
 
 const FILES: Record<string, string> = {
   "python.core.wasm": "application/wasm",
   "python313.zip": "application/zip",
 };
+
+function read(folder: string, name: string): Uint8Array {
+  const bytes = readFileSync(join(folder, name));
+  return name.endsWith(".wasm") ? rewrite(bytes) : bytes;
+}
 
 /** Python's files come from the folder that `cargo xtask python` prints. */
 function python(): Plugin {
@@ -16,10 +22,8 @@ function python(): Plugin {
     const name = /^\/python\/([^?]+)/.exec(url ?? "")?.[1] ?? "";
     const type = FILES[name];
     if (!type) return next();
-    const path = join(folder, name);
     response.setHeader("Content-Type", type);
-    response.setHeader("Content-Length", statSync(path).size);
-    createReadStream(path).pipe(response);
+    response.end(read(folder, name));
   };
   return {
     name: "vtwasm-python",
@@ -29,7 +33,7 @@ function python(): Plugin {
     writeBundle: ({ dir }) => {
       const target = join(dir ?? "dist", "python");
       mkdirSync(target, { recursive: true });
-      for (const name of Object.keys(FILES)) copyFileSync(join(folder, name), join(target, name));
+      for (const name of Object.keys(FILES)) writeFileSync(join(target, name), read(folder, name));
     },
   };
 }

@@ -79,6 +79,7 @@ export interface Program {
   /** Milliseconds after which it is interrupted. */
   interruptAfter?: number;
   maxThreads?: number;
+  maxMemory?: number;
 }
 
 export interface Result {
@@ -110,6 +111,7 @@ export async function run(page: Page, program: Program, limit = 100_000): Promis
         stdout: collect("stdout"),
         stderr: collect("stderr"),
         maxThreads: program.maxThreads,
+        maxMemory: program.maxMemory,
       });
       const killer = setTimeout(() => run.kill(), limit);
       let interrupted = 0;

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { openPage, run, type Browser } from "./browser.ts";
 import { NOT_HERE } from "./not-here.ts";
 
+const LIMIT_MS = 20_000;
 const PROGRAMS = join(import.meta.dirname, "../../tests/programs");
 
 let browser: Browser;
@@ -25,10 +26,14 @@ async function check(name: string): Promise<void> {
   const head = code.slice(0, code.search(/^(?!#)/m));
   const comment = (word: string) => new RegExp(`^# ${word}: (.*)$`, "m").exec(head)?.[1];
   const args = comment("args")?.split(/\s+/) ?? [];
+  const mebibytes = /--memory (\d+)MiB/.exec(head)?.[1];
+  const threads = /--max-threads (\d+)/.exec(head)?.[1];
   const result = await run(browser.page, {
     args: [`${name}.py`, ...args.map((arg) => arg.replace("$TMP", "/tmp"))],
     files: { [`/home/web/${name}.py`]: code },
-  });
+    maxMemory: mebibytes ? Number(mebibytes) * 2 ** 20 : undefined,
+    maxThreads: threads ? Number(threads) : undefined,
+  }, LIMIT_MS);
   const { outcome, stdout, stderr } = result;
   const expected = {
     outcome: `exited ${comment("exit") ?? 0}`,

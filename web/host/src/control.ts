@@ -12,7 +12,7 @@ export class Control {
   #memory: GuestMemory;
   #address: number;
   #tstate: number;
-  #breakerOffset: number;
+  readonly breakerOffset: number;
   #breakerBit: number;
   #woken: number;
 
@@ -28,7 +28,7 @@ export class Control {
     this.#memory = memory;
     this.#address = address;
     this.#tstate = word(1);
-    this.#breakerOffset = word(2);
+    this.breakerOffset = word(2);
     this.#breakerBit = word(3);
     this.#woken = word(6);
   }
@@ -43,7 +43,7 @@ export class Control {
     const view = this.#memory.view;
     const tstate = view.getUint32(this.#tstate, true);
     if (tstate === 0) return;
-    const breaker = tstate + this.#breakerOffset;
+    const breaker = tstate + this.breakerOffset;
     view.setUint32(breaker, view.getUint32(breaker, true) | this.#breakerBit, true);
   }
 

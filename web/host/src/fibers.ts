@@ -1,6 +1,7 @@
 // The scheduler joined with JSPI: a fiber that parks is a promise, which resolves when the scheduler
 // picks its fiber. At most one such promise is settled at any time, so the order is the scheduler's.
 
+import { Clock } from "./clock.ts";
 import type { Control } from "./control.ts";
 import { Stop, type Outcome } from "./outcome.ts";
 import {
@@ -23,6 +24,7 @@ export type StartThread = (thread: number) => Promise<void>;
 export class Fibers {
   readonly scheduler: Scheduler;
   readonly ended: Promise<Outcome>;
+  readonly clock = new Clock();
   control: Control | null = null;
   threads = 1;
   #startThread: StartThread;
@@ -101,7 +103,8 @@ export class Fibers {
   }
 
   /** At a call of the guest: whether the running fiber should give way. */
-  tick(now: number): void {
+  tick(now = this.now()): void {
+    this.clock.wind(now);
     if (!this.control) return;
     this.#takeWoken();
     this.scheduler.setInterval(this.control.interval);

@@ -36,13 +36,16 @@ export function imports(host: Host): WebAssembly.Imports {
 function fibers({ abi, fibers }: Host): WebAssembly.ModuleImports {
   return {
     control: (address: number, _bytes: number, length: number) => {
-      fibers.control = new Control(abi.memory, address >>> 0, length);
+      const control = new Control(abi.memory, address >>> 0, length);
+      fibers.clock.check(control);
+      fibers.control = control;
     },
     spawn: (thread: number) => fibers.spawn(thread >>> 0),
     park: new WebAssembly.Suspending((reason: number, _subject: number, deadline: bigint) =>
       fibers.park(REASONS[reason], deadline < 0n ? null : Number(deadline)),
     ),
-    unpark: (fiber: number) => fibers.unpark(fiber >>> 0),
+    // 0 is no fiber: it is what the interpreter's loop calls (build/rewrite.ts).
+    unpark: (fiber: number) => (fiber === 0 ? fibers.tick() : fibers.unpark(fiber >>> 0)),
     finish: () => fibers.finish(),
     exit: (code: number) => {
       throw new Stop({ type: "exited", code: code >>> 0 });
@@ -72,7 +75,7 @@ function stdio({ abi, fibers, stdin, outputs }: Host): WebAssembly.ModuleImports
       else abi.done(out, AGAIN, 4);
     },
     write: (fd: number, address: number, length: number, out: number) => {
-      fibers.tick(fibers.now());
+      fibers.tick();
       if (fd !== 1 && fd !== 2) return abi.done(out, BADF, 4);
       const taken = Math.min(length >>> 0, outputs.room);
       if (taken <= 0 && length !== 0) return abi.done(out, AGAIN, 4);

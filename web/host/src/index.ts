@@ -27,6 +27,8 @@ export interface RunOptions {
   isTerminal?: boolean;
   /** Threads besides the main one, at most: `RuntimeError: can't start new thread` beyond. */
   maxThreads?: number;
+  /** Bytes of Python's memory, at most: `MemoryError` beyond. */
+  maxMemory?: number;
 }
 
 export interface Report {
@@ -47,6 +49,7 @@ export interface Run {
 
 const FOLDER = "/home/web";
 const MAX_THREADS = 120_000;
+const MAX_MEMORY = 2 ** 31;
 
 /** Whether this browser can run it; if not, what to do. */
 export function whatIsMissing(): string | null {
@@ -104,6 +107,7 @@ export class Python {
         files: options.files ?? {},
         isTerminal: options.isTerminal ?? false,
         maxThreads: options.maxThreads ?? MAX_THREADS,
+        maxMemory: options.maxMemory ?? MAX_MEMORY,
       },
     });
     const write = (bytes: Uint8Array | null) => send({ type: "stdin", bytes });

@@ -22,10 +22,27 @@ export interface Program {
   isTerminal: boolean;
   /** Threads besides the main one, at most. */
   maxThreads: number;
+  /** Bytes of linear memory, at most. */
+  maxMemory: number;
+}
+
+/** What build/rewrite.ts says about the module. */
+interface About {
+  /** Of memory, at the start. */
+  pages: number;
+  breakerOffset: number;
+}
+
+const PAGE = 65_536;
+
+function about(module: WebAssembly.Module): About {
+  const [section] = WebAssembly.Module.customSections(module, "vtwasm-web");
+  if (!section) throw new Error("python.core.wasm was not prepared for a page (web/build/rewrite.ts)");
+  return JSON.parse(new TextDecoder().decode(section)) as About;
 }
 
 interface Exports {
-  memory: WebAssembly.Memory;
+  clock: WebAssembly.Global;
   _initialize(): void;
   cabi_realloc: Realloc;
   "[async-lift-stackful]run"(): void;
@@ -51,15 +68,20 @@ export class Sandbox {
   /** Runs the program to its end, once. */
   async run(): Promise<{ outcome: Outcome; usage: Usage }> {
     const started = performance.now();
-    const { module, library, args, env, files } = this.#program;
+    const { module, library, args, env, files, maxMemory } = this.#program;
+    const { pages, breakerOffset } = about(module);
+    const maximum = Math.max(pages, Math.min(Math.floor(maxMemory / PAGE), 65_536));
+    const memory = new WebAssembly.Memory({ initial: pages, maximum });
+    this.#memory.attach(memory);
     const abi = new Abi(this.#memory);
     const fileSystem = new FileSystem(this.#memory, args, env, files, library);
     const instance = await WebAssembly.instantiate(module, {
       ...imports({ abi, fibers: this.fibers, stdin: this.stdin, outputs: this.outputs }),
       wasi_snapshot_preview1: fileSystem.imports,
+      "vtwasm:web": { memory },
     });
     const exports = instance.exports as unknown as Exports;
-    this.#memory.attach(exports.memory);
+    this.fibers.clock.attach(exports.clock, breakerOffset);
     abi.attach(exports.cabi_realloc);
     exports._initialize();
     this.#startThread = WebAssembly.promising(exports["[async-lift-stackful]run-thread"]);
