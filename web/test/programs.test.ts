@@ -9,6 +9,13 @@ import { NOT_HERE } from "./not-here.ts";
 
 const LIMIT_MS = 20_000;
 const PROGRAMS = join(import.meta.dirname, "../../tests/programs");
+/** Some programs find them beside themselves. */
+const CERTIFICATES = Object.fromEntries(
+  readdirSync(join(PROGRAMS, "tls_certificates")).map((name) => [
+    `/home/web/tls_certificates/${name}`,
+    readFileSync(join(PROGRAMS, "tls_certificates", name), "utf8"),
+  ]),
+);
 
 let browser: Browser;
 beforeAll(async () => {
@@ -30,7 +37,7 @@ async function check(name: string): Promise<void> {
   const threads = /--max-threads (\d+)/.exec(head)?.[1];
   const result = await run(browser.page, {
     args: [`${name}.py`, ...args.map((arg) => arg.replace("$TMP", "/tmp"))],
-    files: { [`/home/web/${name}.py`]: code },
+    files: { [`/home/web/${name}.py`]: code, ...CERTIFICATES, "/database/": "" },
     maxMemory: mebibytes ? Number(mebibytes) * 2 ** 20 : undefined,
     maxThreads: threads ? Number(threads) : undefined,
   }, LIMIT_MS);

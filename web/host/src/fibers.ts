@@ -40,6 +40,7 @@ export class Fibers {
   #lastTurn = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #started = performance.now();
+  #lastNow = 0;
   #busySince: number | null = 0;
   #busy = 0;
 
@@ -52,9 +53,12 @@ export class Fibers {
     this.#channel.port1.onmessage = () => this.#turn();
   }
 
-  /** Nanoseconds since the sandbox was made. */
+  /** Nanoseconds since the sandbox was made. A browser's clock has steps of 0.1 ms; this one goes on in
+   * between, so that no sleep seems to be shorter than it was to be. */
   now(): number {
-    return (performance.now() - this.#started) * 1e6;
+    const now = Math.round((performance.now() - this.#started) * 1e6);
+    this.#lastNow = Math.max(now, this.#lastNow + 1);
+    return this.#lastNow;
   }
 
   /** Nanoseconds in which some fiber ran. A browser has no clock of CPU time. */
@@ -76,17 +80,33 @@ export class Fibers {
     const now = this.now();
     this.#takeWoken();
     const fiber = this.scheduler.running;
+    if (fiber !== null && reason === "preempt") {
+      this.scheduler.expire(now);
+      // It was asked to for the sake of the event loop alone: it is still its turn.
+      if (!this.scheduler.shouldPreempt(now)) return this.#letEventLoopTurn(fiber, now);
+    }
     this.scheduler.block(now, reason, deadline);
     this.scheduler.expire(now);
     const pick = this.scheduler.pick(now);
     if (pick && pick.fiber === fiber && "resume" in pick && !this.#needsTurn(now))
       return WAKES.indexOf(pick.resume);
-    const parked = new Promise<number>((resolve) => {
-      // A guest that parks while nobody runs stays there.
-      if (fiber !== null) this.#parked.set(fiber, resolve);
-    });
+    const parked = this.#parkedFiber(fiber);
     this.#go(pick, now);
     return parked;
+  }
+
+  #letEventLoopTurn(fiber: FiberId, now: number): number | Promise<number> {
+    if (!this.#needsTurn(now)) return WAKES.indexOf("ready");
+    this.#next = { fiber, resume: "ready" };
+    this.#turnSoon();
+    return this.#parkedFiber(fiber);
+  }
+
+  /** What `park` of the fiber will return. A guest that parks while nobody runs stays there. */
+  #parkedFiber(fiber: FiberId | null): Promise<number> {
+    return new Promise((resolve) => {
+      if (fiber !== null) this.#parked.set(fiber, resolve);
+    });
   }
 
   unpark(fiber: FiberId): void {

@@ -4,7 +4,7 @@ import { BADF, EXIST, INVAL, ISDIR, LOOP, NOENT, NOTDIR, OK, ROFS, WasiError } f
 import type { GuestMemory } from "./memory.ts";
 import { File, Folder, Link, Tree, wallClock, type Node } from "./tree.ts";
 
-/** Absolute paths and what the files hold. */
+/** Absolute paths and what the files hold; a path that ends in `/` is an empty folder's. */
 export type Files = Record<string, Uint8Array>;
 
 /** Where the guest finds its standard library (guest/main.c). */

@@ -59,7 +59,7 @@ function clocks({ fibers }: Host): WebAssembly.ModuleImports {
     now: (clock: number) => {
       const now = fibers.now();
       fibers.tick(now);
-      if (clock === MONOTONIC) return BigInt(Math.round(now));
+      if (clock === MONOTONIC) return BigInt(now);
       const micros = Math.round((performance.timeOrigin + performance.now()) * 1000);
       return BigInt(micros) * 1000n;
     },

@@ -48,7 +48,8 @@ export interface Run {
 }
 
 const FOLDER = "/home/web";
-const MAX_THREADS = 120_000;
+/** More take more memory than a tab has. */
+const MAX_THREADS = 20_000;
 const MAX_MEMORY = 2 ** 31;
 
 /** Whether this browser can run it; if not, what to do. */

@@ -208,8 +208,10 @@ export class Tree {
     this.make(toFolder, toPath, node);
   }
 
-  /** Puts a file at an absolute path, with the folders on the way. */
+  /** Puts a file at an absolute path, with the folders on the way; a path that ends in `/` is an empty
+   * folder's. */
   put(path: string, file: File): void {
+    if (path.endsWith("/")) return void this.folder(path);
     const parts = path.split("/").slice(1);
     const name = parts.pop();
     if (!path.startsWith("/") || !name || parts.includes(""))
