@@ -3,6 +3,8 @@
 export interface Example {
   name: string;
   code: string;
+  /** What it prints. */
+  output: string;
 }
 
 export const EXAMPLES: Example[] = [
@@ -22,6 +24,7 @@ for thread in threads:
     thread.join()
 print("all have said hello")
 `,
+    output: "hello from thread 0\nhello from thread 1\nhello from thread 2\nhello from thread 3\nhello from thread 4\nall have said hello\n",
   },
   {
     name: "Producer and consumer",
@@ -46,6 +49,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 `,
+    output: "served: soup\nserved: pasta\nserved: cake\nkitchen closed\n",
   },
   {
     name: "10,000 sleepers",
@@ -53,9 +57,8 @@ for thread in threads:
 import time
 
 def sleep():
-    time.sleep(1)
+    time.sleep(2)
 
-start = time.monotonic()
 threads = [threading.Thread(target=sleep) for _ in range(10_000)]
 for thread in threads:
     thread.start()
@@ -64,6 +67,7 @@ for thread in threads:
     thread.join()
 print("all awake")
 `,
+    output: "10,000 threads are asleep\nall awake\n",
   },
   {
     name: "ThreadPoolExecutor",
@@ -77,6 +81,7 @@ def look_up(number):
 with ThreadPoolExecutor(max_workers=8) as pool:
     print(list(pool.map(look_up, range(16))))
 `,
+    output: "[0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 100, 121, 144, 169, 196, 225]\n",
   },
   {
     name: "A race and its lock",
@@ -108,6 +113,7 @@ for lock in (False, True):
     right = "right" if account.balance == 100 else "wrong"
     print("with the lock:" if lock else "without:", right)
 `,
+    output: "without: wrong\nwith the lock: right\n",
   },
   {
     name: "asyncio beside threads",
@@ -131,5 +137,6 @@ async def main():
 
 asyncio.run(main())
 `,
+    output: "tick 0\ntick 1\ntick 2\nfirst blocked its thread only\nsecond blocked its thread only\n",
   },
 ];

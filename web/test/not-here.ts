@@ -10,6 +10,7 @@ export const NOT_HERE: Record<string, string> = {
   close_while_waiting: SOCKETS,
   echo_threads: SOCKETS,
   servers: SOCKETS,
+  tls_garbage: SOCKETS,
   recursion: STACK,
   recursion_small_stack: STACK,
 };

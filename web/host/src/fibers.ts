@@ -122,9 +122,15 @@ export class Fibers {
     this.#go(this.scheduler.pick(now), now);
   }
 
-  /** At a call of the guest: whether the running fiber should give way. */
-  tick(now = this.now()): void {
+  /** The clock of the interpreter's loop has run down. */
+  clockTick(): void {
+    const now = this.now();
     this.clock.wind(now);
+    this.tick(now);
+  }
+
+  /** At a call of the guest: asks the running fiber to give way if it should. */
+  tick(now = this.now()): void {
     if (!this.control) return;
     this.#takeWoken();
     this.scheduler.setInterval(this.control.interval);

@@ -45,7 +45,7 @@ function fibers({ abi, fibers }: Host): WebAssembly.ModuleImports {
       fibers.park(REASONS[reason], deadline < 0n ? null : Number(deadline)),
     ),
     // 0 is no fiber: it is what the interpreter's loop calls (build/rewrite.ts).
-    unpark: (fiber: number) => (fiber === 0 ? fibers.tick() : fibers.unpark(fiber >>> 0)),
+    unpark: (fiber: number) => (fiber === 0 ? fibers.clockTick() : fibers.unpark(fiber >>> 0)),
     finish: () => fibers.finish(),
     exit: (code: number) => {
       throw new Stop({ type: "exited", code: code >>> 0 });
