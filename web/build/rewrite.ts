@@ -1,7 +1,8 @@
 // Prepares Python's core module for a page. The code stays what it is but for two things that a host
 // in Rust does from outside and a page cannot:
 //
-// - The memory is imported, so that its limit is the run's.
+// - The memory is imported, so that its limit is the run's, and so that a run can begin with the image
+//   of an interpreter that has started (image.ts). The data segments are an image, too.
 // - The interpreter's loop counts the checks of `eval_breaker` and calls `unpark(0)` when the count is
 //   spent. Nobody else could interrupt it: a worker that computes hears nothing, and without
 //   SharedArrayBuffer no other thread can write into its memory. The host sets the exported `clock`.
@@ -16,15 +17,24 @@ const UNPARK = ["vtwasm:host/fibers@0.1.0", "unpark"];
 
 /** Tells the host about the module, as JSON. */
 export const CUSTOM_SECTION = "vtwasm-web";
+const PAGE = 65_536;
 export const MEMORY = ["vtwasm:web", "memory"];
 export const CLOCK = "clock";
 
-export function rewrite(core: Uint8Array): Uint8Array {
+export interface Bare {
+  /** The module without its data. */
+  module: Uint8Array<ArrayBuffer>;
+  /** The data as a memory begins with it. */
+  image: Uint8Array;
+}
+
+export function rewrite(core: Uint8Array): Bare {
   const out: Bytes[] = [core.subarray(0, 8)];
   const reader = new Reader(core, 8);
   let unpark = -1;
   let clock = -1;
   const pages = firstMemory(core);
+  const image = new Uint8Array(pages * PAGE);
   while (!reader.isAtEnd) {
     const id = reader.byte();
     const body = reader.bytes(reader.number());
@@ -42,15 +52,26 @@ export function rewrite(core: Uint8Array): Uint8Array {
       out.push(section(id, [leb(count + 1), items.rest(), [0x7f, 1, 0x41, 1, 0x0b]]));
     } else if (id === 7) {
       out.push(section(id, [leb(count + 1), items.rest(), [...text(CLOCK), 3, ...leb(clock)]]));
+    } else if (id === 11) {
+      place(items, image);
     } else if (id === 10) {
       out.push(section(id, [leb(count), ...functions(items, count, clock, unpark)]));
     } else {
       out.push(section(id, [body]));
     }
   }
-  const about = JSON.stringify({ pages, breakerOffset: BREAKER_OFFSET });
+  const about = JSON.stringify({ breakerOffset: BREAKER_OFFSET });
   out.push(section(0, [text(CUSTOM_SECTION), new TextEncoder().encode(about)]));
-  return Buffer.concat(out.map((bytes) => Uint8Array.from(bytes)));
+  return { module: Uint8Array.from(Buffer.concat(out.map((bytes) => Uint8Array.from(bytes)))), image };
+}
+
+/** Puts the segments where they are in a memory that begins. */
+function place(items: Reader, image: Uint8Array): void {
+  for (let count = items.number(); count > 0; count--) {
+    if (items.number() !== 0) throw new Error("the core module has data that is not there from the start");
+    const address = items.constant();
+    image.set(items.bytes(items.number()), address);
+  }
 }
 
 /** Its pages at the start. */

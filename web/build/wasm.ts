@@ -83,6 +83,21 @@ export class Reader {
     }
   }
 
+  /** The value of an expression that is one `i32.const`, as an address. */
+  constant(): number {
+    if (this.byte() !== 0x41) throw new Error("a data segment of the core module has no fixed address");
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.byte();
+      value |= (byte & 0x7f) << shift;
+      if (byte >= 0x80) continue;
+      if (byte & 0x40 && shift + 7 < 32) value |= -1 << (shift + 7);
+      break;
+    }
+    if (this.byte() !== 0x0b) throw new Error("a data segment of the core module has no fixed address");
+    return value >>> 0;
+  }
+
   instruction(): Instruction {
     const opcode = this.byte();
     let offset = null;

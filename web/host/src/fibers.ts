@@ -28,6 +28,7 @@ export class Fibers {
   control: Control | null = null;
   threads = 1;
   #startThread: StartThread;
+  #takesTurns: boolean;
   #end: (outcome: Outcome) => void = () => {};
   #isOver = false;
   #isDeadlocked = false;
@@ -44,7 +45,9 @@ export class Fibers {
   #busySince: number | null = 0;
   #busy = 0;
 
-  constructor(maxThreads: number, startThread: StartThread) {
+  /** Without turns of the event loop a run that never waits never parks. */
+  constructor(maxThreads: number, takesTurns: boolean, startThread: StartThread) {
+    this.#takesTurns = takesTurns;
     this.scheduler = new Scheduler(maxThreads);
     this.#startThread = startThread;
     this.ended = new Promise((resolve) => {
@@ -175,7 +178,7 @@ export class Fibers {
   }
 
   #needsTurn(now: number): boolean {
-    return now - this.#lastTurn >= TURN_MS * 1e6;
+    return this.#takesTurns && now - this.#lastTurn >= TURN_MS * 1e6;
   }
 
   #turnSoon(): void {

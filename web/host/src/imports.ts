@@ -15,6 +15,8 @@ export interface Host {
   fibers: Fibers;
   stdin: Stdin;
   outputs: Outputs;
+  /** Whether the run is to end in an image of its memory. */
+  image: { isWanted: boolean; taken: Uint8Array | null };
 }
 
 export function imports(host: Host): WebAssembly.Imports {
@@ -24,7 +26,7 @@ export function imports(host: Host): WebAssembly.Imports {
     [named("clocks")]: clocks(host),
     [named("stdio")]: stdio(host),
     [named("sockets")]: sockets(host.abi),
-    [named("snapshot")]: snapshot(),
+    [named("snapshot")]: snapshot(host),
     [named("calls")]: calls(host.abi),
     "[export]$root": {
       "[task-return]run": (code: number) => host.fibers.end({ type: "exited", code: code >>> 0 }),
@@ -91,12 +93,12 @@ function stdio({ abi, fibers, stdin, outputs }: Host): WebAssembly.ModuleImports
   };
 }
 
-/** Making an image is `vtwasm`'s. */
-function snapshot(): WebAssembly.ModuleImports {
+function snapshot({ abi, image }: Host): WebAssembly.ModuleImports {
   return {
-    wanted: () => 0,
-    take: () => {
-      throw new Stop({ type: "trapped", message: "an image was made that nobody wanted" });
+    wanted: () => Number(image.isWanted),
+    take: (address: number, length: number) => {
+      if (image.isWanted) image.taken = abi.memory.read(address, length);
+      throw new Stop({ type: "exited", code: 0 });
     },
   };
 }

@@ -61,6 +61,27 @@ export function whatIsMissing(): string | null {
   );
 }
 
+/** Flags of one letter that an interpreter can take on after its start, and variables that it reads
+ * when they are wanted: host/vtwasm/src/snapshot.rs has the reasons. */
+const FLAGS = "BEIPiqsx";
+const VARIABLES = ["PYTHON_BASIC_REPL", "PYTHON_COLORS", "PYTHON_HISTORY", "PYTHONSTARTUP"];
+
+/** Whether a run with this command line and environment may start from the warm image. */
+function mayBeWarm(args: string[], env: Record<string, string>): boolean {
+  const reads = (name: string) =>
+    !VARIABLES.includes(name) && /^(PYTHON.*|LANG|LC_ALL|LC_CTYPE)$/.test(name);
+  if (Object.keys(env).some(reads)) return false;
+  for (const arg of args) {
+    if (!arg.startsWith("-") || arg === "-") return true;
+    for (const letter of arg.slice(1)) {
+      // The rest is the program's.
+      if (letter === "c" || letter === "m") return true;
+      if (!FLAGS.includes(letter)) return false;
+    }
+  }
+  return true;
+}
+
 /** Loads Python, once for any number of runs.
  *
  * Throws an Error that says what to do if the browser lacks JSPI or a file cannot be loaded. */
@@ -69,21 +90,37 @@ export async function createPython(options: PythonOptions): Promise<Python> {
   if (missing) throw new Error(missing);
   const base = new URL(options.base, document.baseURI);
   const progress = new Progress(options.onProgress);
-  const [module, library] = await Promise.all([
+  const bytes = (response: Response) => response.bytes();
+  const [module, library, warm] = await Promise.all([
     progress.load(new URL("python.core.wasm", base)).then((r) => WebAssembly.compileStreaming(r)),
-    progress.load(new URL("python313.zip", base)).then((r) => r.arrayBuffer()),
+    progress.load(new URL("python313.zip", base)).then(bytes),
+    progress.load(new URL("warm.image", base)).then(bytes),
   ]);
-  return new Python(module, new Uint8Array(library));
+  return new Python({ module, library, warm, cold: new URL("cold.image", base) });
+}
+
+interface Parts {
+  module: WebAssembly.Module;
+  library: Uint8Array;
+  /** The memory of an interpreter that has started. */
+  warm: Uint8Array;
+  /** Where the memory is that one begins with. */
+  cold: URL;
 }
 
 export class Python {
-  #module: WebAssembly.Module;
-  #library: Uint8Array;
+  #parts: Parts;
+  #cold: Promise<Uint8Array> | null = null;
 
   /** Use {@link createPython}. */
-  constructor(module: WebAssembly.Module, library: Uint8Array) {
-    this.#module = module;
-    this.#library = library;
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** The image for a start that has to do all, loaded when somebody first needs it. */
+  #loadCold(): Promise<Uint8Array> {
+    this.#cold ??= new Progress(undefined).load(this.#parts.cold).then((response) => response.bytes());
+    return this.#cold;
   }
 
   /** Starts a program as /home/web/main.py, in a worker of its own. */
@@ -98,20 +135,33 @@ export class Python {
     const send = (message: ToWorker) => worker.postMessage(message);
     const env = { PWD: FOLDER, HOME: FOLDER, ...options.env };
     const report = finished(worker, send, options);
-    send({
-      type: "run",
-      program: {
-        module: this.#module,
-        library: this.#library,
-        args: ["python3", ...args],
-        env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
-        files: options.files ?? {},
-        isTerminal: options.isTerminal ?? false,
-        maxThreads: options.maxThreads ?? MAX_THREADS,
-        maxMemory: options.maxMemory ?? MAX_MEMORY,
-      },
-    });
-    const write = (bytes: Uint8Array | null) => send({ type: "stdin", bytes });
+    const { module, library, warm } = this.#parts;
+    const begin = (image: Uint8Array) => {
+      send({
+        type: "run",
+        program: {
+          module,
+          image,
+          imageIsWanted: false,
+          library,
+          args: ["python3", ...args],
+          env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+          files: options.files ?? {},
+          isTerminal: options.isTerminal ?? false,
+          maxThreads: options.maxThreads ?? MAX_THREADS,
+          maxMemory: options.maxMemory ?? MAX_MEMORY,
+        },
+      });
+      for (const message of early.splice(0)) send(message);
+      hasBegun = true;
+    };
+    // What is said before it has begun is said then.
+    const early: ToWorker[] = [];
+    let hasBegun = false;
+    const say = (message: ToWorker) => void (hasBegun ? send(message) : early.push(message));
+    if (mayBeWarm(args, options.env ?? {})) begin(warm);
+    else this.#loadCold().then(begin, report.fail);
+    const write = (bytes: Uint8Array | null) => say({ type: "stdin", bytes });
     if (options.stdin !== undefined) {
       const { stdin } = options;
       write(typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin);
@@ -120,7 +170,7 @@ export class Python {
     return {
       report: report.promise,
       write,
-      interrupt: () => send({ type: "interrupt" }),
+      interrupt: () => say({ type: "interrupt" }),
       kill: report.kill,
     };
   }
@@ -130,7 +180,9 @@ export class Python {
 function finished(worker: Worker, send: (message: ToWorker) => void, options: RunOptions) {
   const started = performance.now();
   let kill = () => {};
+  let fail = (_error: unknown) => {};
   const promise = new Promise<Report>((resolve, reject) => {
+    fail = reject;
     kill = () => {
       const wallTime = performance.now() - started;
       const usage = { wallTime, memory: 0, threads: 0, switches: 0 };
@@ -152,7 +204,7 @@ function finished(worker: Worker, send: (message: ToWorker) => void, options: Ru
       }
     };
   }).finally(() => worker.terminate());
-  return { promise, kill };
+  return { promise, kill, fail };
 }
 
 /** Counts bytes of several downloads. */

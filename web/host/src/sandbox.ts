@@ -3,7 +3,7 @@
 import { Abi, type Realloc } from "./abi.ts";
 import { Fibers } from "./fibers.ts";
 import { FileSystem, type Files } from "./files.ts";
-import { imports } from "./imports.ts";
+import { imports, type Host } from "./imports.ts";
 import { GuestMemory } from "./memory.ts";
 import type { Outcome, Usage } from "./outcome.ts";
 import { Outputs, Stdin, type Send } from "./stdio.ts";
@@ -11,6 +11,10 @@ import { Outputs, Stdin, type Send } from "./stdio.ts";
 export interface Program {
   /** Python's core module, compiled. */
   module: WebAssembly.Module;
+  /** What the memory begins with. */
+  image: Uint8Array;
+  /** Whether the run is to end in an image of its memory instead of its program. */
+  imageIsWanted: boolean;
   /** The standard library's zip. */
   library: Uint8Array;
   /** The command line of Python, its name first. */
@@ -28,8 +32,6 @@ export interface Program {
 
 /** What build/rewrite.ts says about the module. */
 interface About {
-  /** Of memory, at the start. */
-  pages: number;
   breakerOffset: number;
 }
 
@@ -43,7 +45,8 @@ function about(module: WebAssembly.Module): About {
 
 interface Exports {
   clock: WebAssembly.Global;
-  _initialize(): void;
+  /** `_initialize`, unless that has run in the image. */
+  vt_initialize(): void;
   cabi_realloc: Realloc;
   "[async-lift-stackful]run"(): void;
   "[async-lift-stackful]run-thread"(thread: number): void;
@@ -53,37 +56,48 @@ export class Sandbox {
   readonly stdin: Stdin;
   readonly outputs: Outputs;
   readonly fibers: Fibers;
+  readonly image: Host["image"];
   #program: Program;
   #memory = new GuestMemory();
   #startThread: (thread: number) => Promise<void> = () => Promise.reject(new Error("not started"));
 
   constructor(program: Program, send: Send) {
     this.#program = program;
-    this.fibers = new Fibers(program.maxThreads, (thread) => this.#startThread(thread));
+    this.image = { isWanted: program.imageIsWanted, taken: null };
+    this.fibers = new Fibers(program.maxThreads, !program.imageIsWanted, (thread) =>
+      this.#startThread(thread),
+    );
     const notify = (fiber: number) => this.fibers.notify(fiber);
     this.stdin = new Stdin(program.isTerminal, notify);
     this.outputs = new Outputs(program.isTerminal, send, notify);
   }
 
+  #host(abi: Abi): Host {
+    const { fibers, stdin, outputs, image } = this;
+    return { abi, fibers, stdin, outputs, image };
+  }
+
   /** Runs the program to its end, once. */
   async run(): Promise<{ outcome: Outcome; usage: Usage }> {
     const started = performance.now();
-    const { module, library, args, env, files, maxMemory } = this.#program;
-    const { pages, breakerOffset } = about(module);
+    const { module, image, library, args, env, files, maxMemory } = this.#program;
+    const { breakerOffset } = about(module);
+    const pages = Math.ceil(image.length / PAGE);
     const maximum = Math.max(pages, Math.min(Math.floor(maxMemory / PAGE), 65_536));
     const memory = new WebAssembly.Memory({ initial: pages, maximum });
     this.#memory.attach(memory);
+    this.#memory.bytes.set(image);
     const abi = new Abi(this.#memory);
     const fileSystem = new FileSystem(this.#memory, args, env, files, library);
     const instance = await WebAssembly.instantiate(module, {
-      ...imports({ abi, fibers: this.fibers, stdin: this.stdin, outputs: this.outputs }),
+      ...imports(this.#host(abi)),
       wasi_snapshot_preview1: fileSystem.imports,
       "vtwasm:web": { memory },
     });
     const exports = instance.exports as unknown as Exports;
     this.fibers.clock.attach(exports.clock, breakerOffset);
     abi.attach(exports.cabi_realloc);
-    exports._initialize();
+    exports.vt_initialize();
     this.#startThread = WebAssembly.promising(exports["[async-lift-stackful]run-thread"]);
     const main = WebAssembly.promising(exports["[async-lift-stackful]run"]);
     main().catch((error: unknown) => this.fibers.endWith(error));
