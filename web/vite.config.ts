@@ -52,6 +52,9 @@ function python(): Plugin {
 export default defineConfig({
   // Any folder of any static host will do.
   base: "./",
+  // The packages are kept outside the clone, and nothing is written to them.
+  cacheDir: "../target/web",
+  server: { fs: { strict: false } },
   plugins: [python()],
   worker: { format: "es" },
   build: { target: "es2023", chunkSizeWarningLimit: 1500 },

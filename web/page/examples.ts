@@ -62,12 +62,12 @@ def sleep():
 threads = [threading.Thread(target=sleep) for _ in range(10_000)]
 for thread in threads:
     thread.start()
-print(f"{threading.active_count() - 1:,} threads are asleep")
+print(f"{len(threads):,} threads sleep")
 for thread in threads:
     thread.join()
 print("all awake")
 `,
-    output: "10,000 threads are asleep\nall awake\n",
+    output: "10,000 threads sleep\nall awake\n",
   },
   {
     name: "ThreadPoolExecutor",

@@ -30,6 +30,10 @@ impl Workspace {
         self.path("wit")
     }
 
+    pub fn web(&self) -> PathBuf {
+        self.path("web")
+    }
+
     /// The recipe's data: configure's answers, patches, the lock file.
     pub fn recipe(&self) -> PathBuf {
         self.path("python-wasm")

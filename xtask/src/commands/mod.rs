@@ -5,6 +5,7 @@ mod build;
 mod python;
 mod run;
 mod test;
+mod web;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,8 @@ enum Command {
     Ci,
     /// Measure vtwasm against native Python
     Bench(bench::Bench),
+    /// Build and serve the page with Python in the browser
+    Web(web::Web),
     /// Build Python for wasm and print its directory
     Python(python::Python),
 }
@@ -59,6 +62,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Test(command) => command.execute(),
         Command::Ci => test::Test::everything().execute(),
         Command::Bench(command) => command.execute(),
+        Command::Web(command) => command.execute(),
         Command::Python(command) => command.execute(),
     }
 }

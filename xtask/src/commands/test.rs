@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::build::{Built, built, cargo};
+use super::web::Tools;
 use crate::process::run_visibly;
 use crate::recipe::Options;
 
@@ -17,14 +18,15 @@ const MODULES: &str = "tests/conformance/modules.txt";
 /// Format check, lints, all tests; closes with the line `N passed, N failed`.
 ///
 /// All tests are those of cargo, the programs of tests/programs among them, those of guest/tests inside
-/// vtwasm, libraries against real servers (tests/peers), CPython's own, and those of the scoreboard that
-/// runs these.
+/// vtwasm, libraries against real servers (tests/peers), those of web/ in Chromium, CPython's own, and those
+/// of the scoreboard that runs these.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   cargo xtask test
   cargo xtask test sleeping_fiber
   cargo xtask test peers::postgresql
+  cargo xtask test web::page
   cargo xtask test test_threading
   cargo xtask test --native test_socket")]
 pub struct Test {
@@ -61,7 +63,7 @@ impl Test {
         let mut tally = Tally::default();
         let mut fine = true;
         if !self.is_module(&built)? {
-            if self.filter.is_none() || self.peers_filter().is_none() {
+            if self.filter.is_none() || self.part("peers").or(self.part("web")).is_none() {
                 for mut command in self.cargo_tests(&mut built)? {
                     fine &= run_tests(&mut command, &mut tally)?;
                 }
@@ -155,7 +157,7 @@ impl Test {
                 .arg(workspace.path("guest/tests/recursion_paths.py"));
             commands.push(recursion);
         }
-        if let Some(filter) = self.peers_filter() {
+        if let Some(filter) = self.part("peers") {
             let mut peers = Command::new("python3");
             peers
                 .arg(workspace.path("tests/peers/run.py"))
@@ -171,17 +173,33 @@ impl Test {
             selftest.arg(workspace.path("tests/conformance/selftest.py"));
             commands.push(selftest);
         }
+        if let Some(filter) = self.part("web") {
+            commands.push(self.web(built, filter)?);
+        }
         Ok(commands)
     }
 
-    /// What of tests/peers is asked for, if anything: `peers` is all of it.
-    fn peers_filter(&self) -> Option<&str> {
+    /// What of a part with a filter of its own is asked for, if anything: `peers` is all of tests/peers,
+    /// `web::page` the test/page.test.ts of web/.
+    fn part(&self, name: &str) -> Option<&str> {
         match &self.filter {
             None => Some(""),
-            Some(filter) => filter
-                .strip_prefix("peers")
-                .map(|rest| rest.trim_start_matches(':')),
+            Some(filter) if filter == name => Some(""),
+            Some(filter) => filter.strip_prefix(name)?.strip_prefix("::"),
         }
+    }
+
+    /// The tests of web/, in Chromium.
+    fn web(&self, built: &mut Built, filter: &str) -> Result<Command> {
+        let tools = Tools::ready(&mut built.session, &built.python)?;
+        let browser = built.session.recipe.browser()?;
+        tools.build()?;
+        let mut tests = tools.program("vitest");
+        tests.args(["run", "--root=."]).env("CHROMIUM", browser);
+        if !filter.is_empty() {
+            tests.arg(filter);
+        }
+        Ok(tests)
     }
 
     /// CPython's own tests, inside vtwasm.

@@ -21,13 +21,17 @@
 //! - `python`: guest/ linked to it all, as a core module and as a component
 //! - `posix`: guest/ linked to its test alone (only for tests)
 //! - `peers`: servers that the tests talk to (only for tests)
+//! - `node`, `npm`: Node and web/'s packages (only for web/); `browser`: Chromium, for its tests
 
+mod browser;
 mod component;
 mod configured;
 mod helper;
 mod hot;
 mod libraries;
 mod native;
+mod node;
+mod npm;
 mod objects;
 mod openssl;
 mod patched;
@@ -142,6 +146,21 @@ impl Recipe {
         self.beside(Stage::Peers)
     }
 
+    /// What web/ is built with: the folders of Node's programs and of npm's packages.
+    pub fn web(&mut self) -> Result<(PathBuf, PathBuf)> {
+        let node = self.beside(Stage::Node)?;
+        let packages = self.beside(Stage::Npm)?;
+        Ok((node.join("bin"), packages.join("node_modules")))
+    }
+
+    /// The program Chromium.
+    pub fn browser(&mut self) -> Result<PathBuf> {
+        match browser::own() {
+            Some(program) => Ok(program),
+            None => Ok(self.beside(Stage::Browser)?.join("bin").join(browser::PROGRAM)),
+        }
+    }
+
     /// Runs the training on this recipe's instrumented artifact, in the sandbox of the program
     /// `vtwasm`, and returns where the new profile is.
     pub fn renew_profile(&mut self, vtwasm: &Path) -> Result<PathBuf> {
@@ -214,6 +233,8 @@ impl Recipe {
             Stage::Openssl => openssl::packages(),
             Stage::Source => source::packages(&self.options),
             Stage::Peers => peers::packages(),
+            Stage::Node => node::packages(),
+            Stage::Browser => browser::packages(),
             _ => Vec::new(),
         }
     }
@@ -236,6 +257,9 @@ impl Recipe {
                 Stage::Native => native::build(self, directory),
                 Stage::Posix => posix::build(self, directory),
                 Stage::Peers => peers::build(self, directory),
+                Stage::Node => node::build(self, directory),
+                Stage::Npm => npm::build(self, directory),
+                Stage::Browser => browser::build(self, directory),
             })
     }
 
@@ -256,7 +280,7 @@ impl Recipe {
     fn runner(&self, name: &str) -> Result<Runner> {
         let log = self.cache.directory("logs")?.join(format!("{name}.log"));
         fs::write(&log, "").with_context(|| format!("writing {}", log.display()))?;
-        let path = [Stage::Tools, Stage::Toolchain]
+        let path = [Stage::Tools, Stage::Toolchain, Stage::Node]
             .map(|stage| self.entry(stage).join("bin"))
             .to_vec();
         Ok(Runner { path, log })

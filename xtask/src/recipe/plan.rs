@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{
-    Options, configured, helper, libraries, native, objects, openssl, patched, peers, posix, python, source,
-    stdlib, toolchain, tools,
+    Options, browser, configured, helper, libraries, native, node, npm, objects, openssl, patched, peers,
+    posix, python, source, stdlib, toolchain, tools,
 };
 use crate::cache::{Key, KeyBuilder};
 use crate::packages::Packages;
@@ -28,10 +28,13 @@ pub enum Stage {
     Native,
     Posix,
     Peers,
+    Node,
+    Npm,
+    Browser,
 }
 
 impl Stage {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Tools,
         Self::Toolchain,
         Self::Libraries,
@@ -46,6 +49,9 @@ impl Stage {
         Self::Native,
         Self::Posix,
         Self::Peers,
+        Self::Node,
+        Self::Npm,
+        Self::Browser,
     ];
 
     /// Its name in the cache and on the terminal.
@@ -65,6 +71,9 @@ impl Stage {
             Self::Native => "native",
             Self::Posix => "posix",
             Self::Peers => "peers",
+            Self::Node => "node",
+            Self::Npm => "npm",
+            Self::Browser => "browser",
         }
     }
 }
@@ -116,6 +125,9 @@ impl Plan {
                 Stage::Native => native::key(&inputs),
                 Stage::Posix => posix::key(&inputs)?,
                 Stage::Peers => peers::key(&inputs),
+                Stage::Node => node::key(&inputs),
+                Stage::Npm => npm::key(&inputs)?,
+                Stage::Browser => browser::key(&inputs),
             };
             plan.0.insert(stage, key);
         }
@@ -131,8 +143,9 @@ impl Plan {
         Stage::ALL.into_iter().filter(move |stage| match target {
             Stage::Native => matches!(stage, Stage::Tools | Stage::Source | Stage::Native),
             Stage::Posix => matches!(stage, Stage::Tools | Stage::Toolchain | Stage::Posix),
-            Stage::Peers => matches!(stage, Stage::Peers),
-            _ => !matches!(stage, Stage::Native | Stage::Posix | Stage::Peers),
+            Stage::Peers | Stage::Node | Stage::Browser => *stage == target,
+            Stage::Npm => matches!(stage, Stage::Node | Stage::Npm),
+            _ => *stage <= Stage::Python,
         })
     }
 }
