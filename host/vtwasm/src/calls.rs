@@ -296,7 +296,7 @@ async fn answer(
 }
 
 /// Python sends a tuple of the positional arguments and a dict of the named ones.
-fn decode(bytes: &[u8], charge: &mut Charge) -> Result<Arguments, HostError> {
+pub(crate) fn decode(bytes: &[u8], charge: &mut Charge) -> Result<Arguments, HostError> {
     let mut fits = true;
     let value = Value::decode(bytes, &mut |size| {
         fits = charge.add(size);

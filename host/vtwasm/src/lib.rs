@@ -43,6 +43,8 @@ mod engine;
 mod errno;
 mod error;
 mod fibers;
+#[cfg(test)]
+mod fuzz;
 mod handle;
 mod imports;
 mod limits;

@@ -36,13 +36,15 @@ const LONGEST: u64 = RESERVATION as u64 + (64 << 20);
 /// (`__del__`) of what it left may not be called at the end of a run.
 #[derive(Clone)]
 pub struct Snapshot {
-    inner: Arc<Inner>,
+    inner: Arc<Loaded>,
 }
 
-struct Inner {
-    key: String,
-    mounts: Vec<(PathBuf, String)>,
-    image: Arc<Image>,
+/// A snapshot as it is in memory.
+pub(crate) struct Loaded {
+    /// The artifact's.
+    pub(crate) key: String,
+    pub(crate) mounts: Vec<(PathBuf, String)>,
+    pub(crate) image: Arc<Image>,
 }
 
 impl Snapshot {
@@ -76,7 +78,7 @@ impl Snapshot {
         })?;
         let image = image(memory.len(), &runs(&memory)).map_err(|error| Error::Run(error.into()))?;
         Ok(Snapshot {
-            inner: Arc::new(Inner { key, mounts, image }),
+            inner: Arc::new(Loaded { key, mounts, image }),
         })
     }
 
@@ -86,7 +88,7 @@ impl Snapshot {
     /// [`Error::Save`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let Inner { key, mounts, image } = &*self.inner;
+        let Loaded { key, mounts, image } = &*self.inner;
         let bytes = encode(key, mounts, image.bytes());
         cache::write_atomically(path, &bytes).map_err(|source| Error::Save {
             path: path.to_owned(),
@@ -120,7 +122,7 @@ impl Snapshot {
         may_be_warm: bool,
         mounts: &[(PathBuf, String)],
     ) -> Result<&Arc<Image>> {
-        let Inner {
+        let Loaded {
             key,
             mounts: needed,
             image,
@@ -180,7 +182,7 @@ fn runs(memory: &[u8]) -> Vec<(usize, &[u8])> {
     runs.into_iter().map(bytes).collect()
 }
 
-fn encode(key: &str, mounts: &[(PathBuf, String)], memory: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(key: &str, mounts: &[(PathBuf, String)], memory: &[u8]) -> Vec<u8> {
     let mut rest = Vec::new();
     text(&mut rest, key);
     number(&mut rest, mounts.len());
@@ -194,6 +196,10 @@ fn encode(key: &str, mounts: &[(PathBuf, String)], memory: &[u8]) -> Vec<u8> {
         number(&mut rest, bytes.len());
         rest.extend(bytes);
     }
+    with_header(rest)
+}
+
+pub(crate) fn with_header(mut rest: Vec<u8>) -> Vec<u8> {
     let mut made = MAGIC.to_vec();
     made.extend(VERSION.to_le_bytes());
     number(&mut made, rest.len());
@@ -217,18 +223,24 @@ fn open(python: &Python, path: &Path) -> Result<Snapshot, String> {
         return Err("it is no file that vtwasm has written".into());
     }
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let found = decode(&bytes)?;
-    if found.key != python.key() {
+    let loaded = load(&bytes, python.key(), python.image(false).length())?;
+    Ok(Snapshot {
+        inner: Arc::new(loaded),
+    })
+}
+
+/// What a file holds, for the artifact with this key, whose memory has at least so many bytes.
+pub(crate) fn load(file: &[u8], key: &str, least: usize) -> Result<Loaded, String> {
+    let found = decode(file)?;
+    if found.key != key {
         return Err("it was made with another Python artifact; make it again with this one".into());
     }
-    if found.length < python.image(false).length() {
+    if found.length < least {
         return Err("its memory is too small".into());
     }
     let image = image(found.length, &found.runs).map_err(|error| error.to_string())?;
     let Decoded { key, mounts, .. } = found;
-    Ok(Snapshot {
-        inner: Arc::new(Inner { key, mounts, image }),
-    })
+    Ok(Loaded { key, mounts, image })
 }
 
 /// What a file says.
@@ -275,10 +287,15 @@ fn body(mut rest: Reader<'_>) -> Option<Decoded<'_>> {
         return None;
     }
     let mut runs = Vec::new();
+    let mut end = 0;
     while !rest.0.is_empty() {
         let offset = rest.number()?;
         let bytes = rest.bytes()?;
-        if offset.checked_add(bytes.len())? > length {
+        if offset < end || !offset.is_multiple_of(PAGE) || bytes.is_empty() {
+            return None;
+        }
+        end = offset.checked_add(bytes.len())?;
+        if end > length {
             return None;
         }
         runs.push((offset, bytes));
@@ -333,16 +350,6 @@ mod tests {
         encode("key", &[("/host".into(), "/guest".into())], &memory())
     }
 
-    /// The same with another body, whose checksum is right.
-    fn with_body(body: &[u8]) -> Vec<u8> {
-        let mut made = MAGIC.to_vec();
-        made.extend(VERSION.to_le_bytes());
-        number(&mut made, body.len());
-        made.extend(Sha256::digest(body));
-        made.extend(body);
-        made
-    }
-
     fn problem(bytes: &[u8]) -> String {
         decode(bytes).err().expect("it is refused")
     }
@@ -393,7 +400,7 @@ mod tests {
             let mut damaged = good.clone();
             damaged.splice(at..(at + body.len().min(8)).min(good.len()), body.iter().copied().take(8));
             for body in [body, damaged] {
-                if let Ok(found) = decode(&with_body(&body)) {
+                if let Ok(found) = decode(&with_header(body)) {
                     let within = |(offset, bytes): &(usize, &[u8])| offset + bytes.len() <= found.length;
                     prop_assert!(found.runs.iter().all(within));
                 }

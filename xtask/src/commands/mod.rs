@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod fuzz;
 mod python;
 mod run;
 mod test;
@@ -47,6 +48,8 @@ enum Command {
     Test(test::Test),
     /// The same as `test`, as the continuous integration runs it
     Ci,
+    /// Look for inputs that break something
+    Fuzz(fuzz::Fuzz),
     /// Measure vtwasm against native Python
     Bench(bench::Bench),
     /// Build and serve the page with Python in the browser
@@ -61,6 +64,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Build(command) => command.execute(),
         Command::Test(command) => command.execute(),
         Command::Ci => test::Test::everything().execute(),
+        Command::Fuzz(command) => command.execute(),
         Command::Bench(command) => command.execute(),
         Command::Web(command) => command.execute(),
         Command::Python(command) => command.execute(),

@@ -15,6 +15,14 @@ use crate::recipe::Options;
 /// The modules of CPython's tests that the scoreboard knows, one per line.
 const MODULES: &str = "tests/conformance/modules.txt";
 
+/// Always the same selection: another would ask for other features, and so compile much anew.
+pub const PRODUCT: [&str; 4] = [
+    "--package=vtwasm",
+    "--package=vtwasm-cli",
+    "--features=vtwasm-cli/embed",
+    "--release",
+];
+
 /// Format check, lints, all tests; closes with the line `N passed, N failed`.
 ///
 /// All tests are those of cargo, the programs of tests/programs among them, those of guest/tests inside
@@ -121,13 +129,7 @@ impl Test {
             path.push(":");
             path.push(built.session.recipe.peers()?.join("bin"));
         }
-        let product = [
-            "--package=vtwasm",
-            "--package=vtwasm-cli",
-            "--features=vtwasm-cli/embed",
-            "--release",
-        ];
-        Ok([product.as_slice(), &["--package=xtask"]].map(|arguments| {
+        Ok([PRODUCT.as_slice(), &["--package=xtask"]].map(|arguments| {
             let mut command = cargo(&built.session, &built.python);
             command
                 .env("PATH", &path)

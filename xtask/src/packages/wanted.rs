@@ -15,6 +15,8 @@ pub enum Group {
     Peer,
     /// Chromium without a window, or a shared library or font of it.
     Browser,
+    /// The library that `cargo xtask fuzz` links.
+    Fuzz,
     /// A source package.
     Source,
 }
@@ -168,6 +170,11 @@ pub const WANTED: &[Wanted] = &[
         package: "python3-pip-whl",
         group: Group::Peer,
         suites: PIP,
+    },
+    Wanted {
+        package: "libclang-rt-22-dev",
+        group: Group::Fuzz,
+        suites: PROGRAMS,
     },
     source("src:python3.13"),
     source("src:zlib"),

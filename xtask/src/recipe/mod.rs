@@ -22,10 +22,12 @@
 //! - `posix`: guest/ linked to its test alone (only for tests)
 //! - `peers`: servers that the tests talk to (only for tests)
 //! - `node`, `npm`: Node and web/'s packages (only for web/); `browser`: Chromium, for its tests
+//! - `fuzz`: libFuzzer (only for `cargo xtask fuzz`)
 
 mod browser;
 mod component;
 mod configured;
+mod fuzz;
 mod helper;
 mod hot;
 mod libraries;
@@ -161,6 +163,11 @@ impl Recipe {
         }
     }
 
+    /// libFuzzer, to be linked.
+    pub fn fuzzer(&mut self) -> Result<PathBuf> {
+        Ok(fuzz::library(&self.beside(Stage::Fuzz)?))
+    }
+
     /// Runs the training on this recipe's instrumented artifact, in the sandbox of the program
     /// `vtwasm`, and returns where the new profile is.
     pub fn renew_profile(&mut self, vtwasm: &Path) -> Result<PathBuf> {
@@ -235,6 +242,7 @@ impl Recipe {
             Stage::Peers => peers::packages(),
             Stage::Node => node::packages(),
             Stage::Browser => browser::packages(),
+            Stage::Fuzz => fuzz::packages(),
             _ => Vec::new(),
         }
     }
@@ -260,6 +268,7 @@ impl Recipe {
                 Stage::Node => node::build(self, directory),
                 Stage::Npm => npm::build(self, directory),
                 Stage::Browser => browser::build(self, directory),
+                Stage::Fuzz => fuzz::build(self, directory),
             })
     }
 

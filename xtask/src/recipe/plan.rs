@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{
-    Options, browser, configured, helper, libraries, native, node, npm, objects, openssl, patched, peers,
-    posix, python, source, stdlib, toolchain, tools,
+    Options, browser, configured, fuzz, helper, libraries, native, node, npm, objects, openssl, patched,
+    peers, posix, python, source, stdlib, toolchain, tools,
 };
 use crate::cache::{Key, KeyBuilder};
 use crate::packages::Packages;
@@ -31,10 +31,11 @@ pub enum Stage {
     Node,
     Npm,
     Browser,
+    Fuzz,
 }
 
 impl Stage {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Tools,
         Self::Toolchain,
         Self::Libraries,
@@ -52,6 +53,7 @@ impl Stage {
         Self::Node,
         Self::Npm,
         Self::Browser,
+        Self::Fuzz,
     ];
 
     /// Its name in the cache and on the terminal.
@@ -74,6 +76,7 @@ impl Stage {
             Self::Node => "node",
             Self::Npm => "npm",
             Self::Browser => "browser",
+            Self::Fuzz => "fuzz",
         }
     }
 }
@@ -128,6 +131,7 @@ impl Plan {
                 Stage::Node => node::key(&inputs),
                 Stage::Npm => npm::key(&inputs)?,
                 Stage::Browser => browser::key(&inputs),
+                Stage::Fuzz => fuzz::key(&inputs),
             };
             plan.0.insert(stage, key);
         }
@@ -143,7 +147,7 @@ impl Plan {
         Stage::ALL.into_iter().filter(move |stage| match target {
             Stage::Native => matches!(stage, Stage::Tools | Stage::Source | Stage::Native),
             Stage::Posix => matches!(stage, Stage::Tools | Stage::Toolchain | Stage::Posix),
-            Stage::Peers | Stage::Node | Stage::Browser => *stage == target,
+            Stage::Peers | Stage::Node | Stage::Browser | Stage::Fuzz => *stage == target,
             Stage::Npm => matches!(stage, Stage::Node | Stage::Npm),
             _ => *stage <= Stage::Python,
         })
