@@ -1,4 +1,4 @@
-// The policy of the scheduler, by the cases of policy.txt.
+// The policy of the scheduler, by the cases of tests/policy.txt, which the host in Rust runs too.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -48,7 +48,7 @@ function step(scheduler: Scheduler, verb: string, [first, second, third]: string
   }
 }
 
-const lines = readFileSync(join(import.meta.dirname, "policy.txt"), "utf8").split("\n");
+const lines = readFileSync(join(import.meta.dirname, "../../tests/policy.txt"), "utf8").split("\n");
 const steps = lines.filter((line) => line && !line.startsWith("#"));
 while (steps.length > 0) {
   const [, limit, name] = /^case (\d+) (.*)$/.exec(steps.shift() ?? "") ?? [];
