@@ -46,6 +46,7 @@ export async function makeImage(
       isTerminal: false,
       maxThreads: 0,
       maxMemory: 2 ** 31,
+      isTraced: false,
     },
     (_fd, bytes) => {
       said += new TextDecoder().decode(bytes);

@@ -25,6 +25,7 @@ async function run(image: string, code: string) {
       isTerminal: false,
       maxThreads: 0,
       maxMemory: 2 ** 31,
+      isTraced: false,
     },
     (_fd, bytes) => {
       said += new TextDecoder().decode(bytes);

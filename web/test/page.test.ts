@@ -1,72 +1,315 @@
 // The page, as somebody uses it.
 
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { EXAMPLES } from "../page/examples.ts";
+import type { Console } from "../page/console.ts";
+import type { Editor } from "../page/editor.ts";
+import { codeOf, EXAMPLES } from "../page/examples.ts";
+import type { TimelineView } from "../page/timeline/view.ts";
 import { openPage, type Browser } from "./browser.ts";
 
+/** What page/main.ts leaves for tests. */
+type Globals = { terminal: Console; editor: Editor; view: TimelineView };
+
+const SCREENSHOTS = join(import.meta.dirname, "../../target/web/screenshots");
+mkdirSync(SCREENSHOTS, { recursive: true });
+
 let browser: Browser;
+let page: Page;
 beforeAll(async () => {
   browser = await openPage();
+  ({ page } = browser);
 });
 afterAll(() => browser.close());
 
-async function runInPage(code: string): Promise<{ output: string; status: string }> {
-  const { page } = browser;
-  await page.getByLabel("Program").fill(code);
-  await page.getByRole("button", { name: "Run" }).click();
-  const status = page.getByRole("status");
-  await expect.poll(() => status.textContent(), { timeout: 30_000 }).not.toBe("Running…");
-  return {
-    output: (await page.getByLabel("Output").textContent()) ?? "",
-    status: (await status.textContent()) ?? "",
-  };
+const button = (name: string) => page.getByRole("button", { name, exact: true });
+const status = () => page.getByRole("status").textContent();
+const consoleText = () => page.evaluate(() => (globalThis as unknown as Globals).terminal.text);
+const setCode = (code: string) =>
+  page.evaluate((code) => {
+    (globalThis as unknown as Globals).editor.text = code;
+  }, code);
+
+async function begin(code: string): Promise<void> {
+  await setCode(code);
+  await button("Run").click();
 }
 
-for (const { name, code, output } of EXAMPLES)
-  test(`the example "${name}" prints what it should`, async () => {
-    const result = await runInPage(code);
-    expect(result.status).toMatch(/^Done/);
-    expect(result.output).toBe(output);
+const ended = (timeout = 30_000) =>
+  expect.poll(status, { timeout }).toMatch(/^(Done|Ended|Deadlock|Stopped|Python)/);
+
+async function runInPage(code: string): Promise<{ output: string; status: string }> {
+  await begin(code);
+  await ended();
+  return { output: await consoleText(), status: (await status()) ?? "" };
+}
+
+/** The lanes as the timeline has them: their states' names, one after the other. */
+const lanes = () =>
+  page.evaluate(() =>
+    (globalThis as unknown as Globals).view.timeline.lanes.map((lane) => ({
+      name: lane.name,
+      states: lane.times.map((_, index) => lane.change(index)),
+    })),
+  );
+
+const VTWASM = process.env["VTWASM"];
+for (const example of EXAMPLES)
+  test(`the example "${example.name}" prints what vtwasm run prints`, async () => {
+    if (!VTWASM) throw new Error("set VTWASM to the program that `cargo xtask build` prints");
+    const path = join(import.meta.dirname, `../page/examples/${example.file}.py`);
+    const expected = execFileSync(VTWASM, ["run", path], { encoding: "utf8" });
+    await page.getByLabel("Example").selectOption({ label: example.name });
+    const { output, status } = await runInPage(codeOf(example));
+    expect(status).toMatch(/^Done/);
+    expect(output).toBe(expected.trimEnd());
   });
 
 test("choosing an example shows its program", async () => {
-  const { page } = browser;
   await page.getByLabel("Example").selectOption({ label: EXAMPLES[1].name });
-  expect(await page.getByLabel("Program").inputValue()).toBe(EXAMPLES[1].code);
+  expect(await page.getByLabel("Program", { exact: true }).last().innerText()).toContain("import queue");
 });
 
-test("an exception is shown with its exit code", async () => {
+test("what is typed into the editor runs by Ctrl-Enter", async () => {
+  await setCode("");
+  await page.locator(".cm-content").click();
+  await page.keyboard.type("print(40 + 2)");
+  await page.keyboard.press("Control+Enter");
+  await ended();
+  expect(await consoleText()).toBe("42");
+});
+
+test("the console is a REPL, with history, that an interrupt does not end", async () => {
+  await button("REPL").click();
+  await expect.poll(consoleText).toMatch(/>>> *$/);
+  await page.keyboard.type("x = 6\r");
+  await page.keyboard.type("x * 7\r");
+  await expect.poll(consoleText).toMatch(/\n42\n>>> *$/);
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("Backspace");
+  await page.keyboard.type("8\r");
+  await expect.poll(consoleText).toMatch(/\n48\n>>> *$/);
+  await page.keyboard.type("import time; time.sleep(60)\r");
+  await page.waitForTimeout(200);
+  await page.keyboard.press("Control+c");
+  await expect.poll(consoleText).toMatch(/KeyboardInterrupt[^]*>>> *$/);
+  await page.keyboard.press("Control+d");
+  await ended();
+});
+
+test("a line that is longer than the console is wide is edited where it is", async () => {
+  await button("REPL").click();
+  await expect.poll(consoleText).toMatch(/>>> *$/);
+  await page.keyboard.type(`len('${"a".repeat(300)}')`);
+  await page.keyboard.press("Home");
+  await page.keyboard.type("1 + ");
+  await page.keyboard.press("Enter");
+  await expect.poll(consoleText).toMatch(/\n301\n>>> *$/);
+});
+
+test("a program reads what is typed", async () => {
+  await begin("name = input('Name? ')\nprint('Hello,', name)");
+  await expect.poll(consoleText).toContain("Name?");
+  await page.locator("#console").click();
+  await page.keyboard.type("Ada\r");
+  await ended();
+  expect(await consoleText()).toBe("Name? Ada\nHello, Ada");
+});
+
+test("an exception is shown with its exit code, and the next run is not troubled", async () => {
   const { output, status } = await runInPage("raise ValueError('no')");
   expect(output).toContain("ValueError: no");
   expect(status).toMatch(/^Ended with exit code 1/);
+  expect((await runInPage("print('fine')")).output).toBe("fine");
+});
+
+test("a program that needs too much memory gets a MemoryError", async () => {
+  const { output } = await runInPage("data = []\nwhile True: data.append(bytearray(100_000_000))");
+  expect(output).toContain("MemoryError");
+  expect((await runInPage("print('fine')")).output).toBe("fine");
+});
+
+test("ten megabytes of output leave the page usable", async () => {
+  await begin("for i in range(100_000): print('x' * 99)\nprint('the end')");
+  await button("Stop").hover();
+  await ended(60_000);
+  expect(await consoleText()).toMatch(/the end$/);
 });
 
 test("stop ends a program that computes, with a traceback", async () => {
-  const { page } = browser;
-  await page.getByLabel("Program").fill("print('on', flush=True)\nwhile True: pass");
-  await page.getByRole("button", { name: "Run" }).click();
-  await expect.poll(() => page.getByLabel("Output").textContent()).toBe("on\n");
-  await page.getByRole("button", { name: "Stop" }).click();
-  await expect.poll(() => page.getByLabel("Output").textContent()).toContain("KeyboardInterrupt");
+  await begin("print('on', flush=True)\nwhile True: pass");
+  await expect.poll(consoleText).toBe("on");
+  await button("Stop").click();
+  await expect.poll(consoleText).toContain("KeyboardInterrupt");
 });
 
 test("a program that swallows the interrupt is stopped all the same", async () => {
-  const { page } = browser;
-  await expect.poll(() => page.getByRole("button", { name: "Run" }).isEnabled()).toBe(true);
-  const code = "while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass";
-  await page.getByLabel("Program").fill(code);
-  await page.getByRole("button", { name: "Run" }).click();
-  await page.getByRole("button", { name: "Stop" }).click();
-  await expect
-    .poll(() => page.getByRole("status").textContent(), { timeout: 5000 })
-    .toMatch(/^Stopped/);
+  await begin("while True:\n    try:\n        print('on')\n        while True: pass\n    except KeyboardInterrupt: pass");
+  await expect.poll(consoleText).toBe("on");
+  await button("Stop").click();
+  await expect.poll(status, { timeout: 5000 }).toMatch(/^Stopped/);
+});
+
+const WAITING = `import threading, time
+
+def sleeper():
+    time.sleep(30)
+
+def taker(lock):
+    with lock:
+        pass
+
+lock = threading.Lock()
+lock.acquire()
+threading.Thread(target=sleeper, daemon=True).start()
+threading.Thread(target=taker, args=(lock,), daemon=True).start()
+time.sleep(0.3)
+end = time.monotonic() + 30
+while time.monotonic() < end:
+    pass
+`;
+
+test("the timeline has a lane for each thread, with its states and its Python stack", async () => {
+  await begin(WAITING);
+  await expect.poll(async () => (await lanes()).length).toBe(3);
+  const timeline = page.getByRole("listbox", { name: "Timeline of the threads" });
+  await expect.poll(async () => (await lanes())[0].states).toContain("sleep");
+  const [, sleeper, taker] = await lanes();
+  expect(sleeper.states).toEqual(["spawned", "running", "sleep"]);
+  expect(taker.states.at(-1)).toBe("semaphore");
+
+  const frames = () => page.getByRole("list", { name: /^Frames/ }).allInnerTexts();
+  await timeline.focus();
+  await page.keyboard.press("End");
+  expect(await page.getByRole("option").last().textContent()).toContain("thread 2: waits for a lock");
+  await expect.poll(async () => (await frames()).join()).toContain("taker, main.py:7");
+  await page.keyboard.press("ArrowUp");
+  await expect.poll(async () => (await frames()).join()).toContain("sleeper, main.py:4");
+  // By the pointer, on the first lane, which computes.
+  await timeline.click({ position: { x: 200, y: 30 } });
+  await expect.poll(async () => (await frames()).join()).toMatch(/<module>, main\.py:1[567]/);
+  await page.screenshot({ path: join(SCREENSHOTS, "known-program.png") });
+  await button("Stop").click();
+  await ended();
+});
+
+test("a paused program does nothing until it goes on", async () => {
+  await begin("import time\nfor i in range(1000):\n    print(i, flush=True)\n    time.sleep(0.01)");
+  await expect.poll(consoleText).toContain("10");
+  await button("Pause").click();
+  await page.waitForTimeout(100);
+  const text = await consoleText();
+  await page.waitForTimeout(300);
+  expect(await consoleText()).toBe(text);
+  await button("Resume").click();
+  await expect.poll(consoleText).not.toBe(text);
+  await button("Pause").click();
+  await button("Stop").click();
+  await ended();
+});
+
+test("of 10,000 lanes only those are drawn that can be seen", async () => {
+  await runInPage(codeOf(EXAMPLES[2]));
+  expect((await lanes()).length).toBe(10_001);
+  const drawn = await page.evaluate(async () => {
+    const { view } = globalThis as unknown as Globals;
+    const start = performance.now();
+    let frames = 0;
+    while (performance.now() - start < 500) {
+      view.move(0.001);
+      await new Promise(requestAnimationFrame);
+      frames += 1;
+    }
+    return { lanes: view.drawnLanes, frames };
+  });
+  expect(drawn.lanes).toBeLessThan(100);
+  expect(drawn.frames).toBeGreaterThan(5);
+  await button("Fit").click();
+});
+
+test("a file that is added lies beside the program", async () => {
+  const file = { name: "data.txt", mimeType: "text/plain", buffer: Buffer.from("dropped") };
+  await page.getByLabel("Add files…").setInputFiles(file);
+  await expect.poll(status).toContain("Added data.txt");
+  expect((await runInPage("print(open('data.txt').read())")).output).toBe("dropped");
+  await button("Remove data.txt").click();
+  expect((await runInPage("import os; print(os.listdir())")).output).toBe("['main.py']");
+});
+
+test("a file that is dropped lies beside the program, too", async () => {
+  await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["VALUE = 5"], "mine.py"));
+    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+  });
+  await expect.poll(status).toContain("Added mine.py");
+  expect((await runInPage("import mine; print(mine.VALUE)")).output).toBe("5");
+  await button("Remove mine.py").click();
+});
+
+test("a link carries the program, and a damaged one says so", async () => {
+  await setCode("print('größe', '日本')");
+  await button("Copy link").click();
+  await expect.poll(() => page.url()).toContain("#code=");
+  const link = page.url();
+  await page.goto("about:blank");
+  await page.goto(link);
+  await expect.poll(status, { timeout: 30_000 }).toBe("Ready");
+  await button("Run").click();
+  await ended();
+  expect(await consoleText()).toBe("größe 日本");
+  await page.evaluate(() => {
+    location.hash = "#code=%%%";
+  });
+  await expect.poll(status).toContain("The link is damaged");
 });
 
 test("a page that is loaded again during a run is ready again", async () => {
-  const { page } = browser;
-  await page.getByLabel("Program").fill("while True: pass");
-  await page.getByRole("button", { name: "Run" }).click();
+  await begin("while True: pass");
   await page.reload();
-  await page.getByText("Ready", { exact: true }).waitFor();
-  expect((await runInPage("print(6 * 7)")).output).toBe("42\n");
+  await expect.poll(status, { timeout: 30_000 }).toBe("Ready");
+  expect((await runInPage("print(6 * 7)")).output).toBe("42");
 });
+
+test("a browser without JSPI is told what to do", async () => {
+  const other = await page.context().newPage();
+  await other.addInitScript(() => {
+    Reflect.deleteProperty(WebAssembly, "Suspending");
+  });
+  await other.goto(page.url());
+  await expect.poll(() => other.getByRole("alert").textContent()).toContain("Chrome and Edge have it");
+  expect(await other.getByRole("button", { name: "Run" }).isDisabled()).toBe(true);
+  await other.close();
+});
+
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+const LOOKS = [
+  { name: "light", colorScheme: "light", width: 1280, height: 960 },
+  { name: "dark", colorScheme: "dark", width: 1280, height: 960 },
+  { name: "phone", colorScheme: "light", width: 390, height: 844 },
+] as const;
+for (const { name, colorScheme, width, height } of LOOKS)
+  test(`the page has no fault that axe finds: ${name}`, async () => {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height });
+    await page.goto(page.url().replace(/#.*/, ""));
+    await page.reload();
+    await expect.poll(status, { timeout: 30_000 }).toBe("Ready");
+    await runInPage(codeOf(EXAMPLES[4]));
+    await page.getByRole("listbox").focus();
+    await page.keyboard.press("End");
+    await page.addScriptTag({ content: readFileSync(AXE, "utf8") });
+    const violations = await page.evaluate(async () => {
+      const { axe } = globalThis as unknown as { axe: typeof import("axe-core") };
+      const { violations } = await axe.run();
+      return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`);
+    });
+    expect(violations).toEqual([]);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    expect(overflow).toBeLessThanOrEqual(0);
+    await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: name === "phone" });
+  });

@@ -4,6 +4,7 @@
 import { Clock } from "./clock.ts";
 import type { Control } from "./control.ts";
 import { Stop, type Outcome } from "./outcome.ts";
+import type { Trace } from "./trace.ts";
 import {
   MAIN,
   Scheduler,
@@ -29,6 +30,8 @@ export class Fibers {
   threads = 1;
   #startThread: StartThread;
   #takesTurns: boolean;
+  #isPaused = false;
+  #trace: Trace | null = null;
   #end: (outcome: Outcome) => void = () => {};
   #isOver = false;
   #isDeadlocked = false;
@@ -79,8 +82,9 @@ export class Fibers {
   }
 
   /** What `park` returns, at once if it is this fiber's turn again. */
-  park(reason: Reason, deadline: number | null): number | Promise<number> {
+  park(reason: Reason, subject: number, deadline: number | null): number | Promise<number> {
     const now = this.now();
+    if (this.#trace) this.#trace.subject = subject;
     this.#takeWoken();
     const fiber = this.scheduler.running;
     if (fiber !== null && reason === "preempt") {
@@ -150,8 +154,22 @@ export class Fibers {
   }
 
   interrupt(): void {
+    this.#isPaused = false;
     this.scheduler.interrupt();
     this.#turnSoon();
+  }
+
+  /** Lets no fiber run until it is taken back. To be called while none runs. */
+  pause(isPaused: boolean): void {
+    this.#isPaused = isPaused;
+    this.#turnSoon();
+  }
+
+  /** Tells of every change from now on. */
+  watch(trace: Trace): void {
+    this.#trace = trace;
+    trace.record(MAIN, "running");
+    this.scheduler.onChange = (fiber, change) => trace.record(fiber, change);
   }
 
   /** The run is over: nothing goes on. */
@@ -160,6 +178,7 @@ export class Fibers {
     this.#isOver = true;
     clearTimeout(this.#timer);
     this.#channel.port1.close();
+    this.#trace?.flush();
     // It has only come to its end to report.
     const deadlocked = this.#isDeadlocked && outcome.type === "exited";
     this.#end(deadlocked ? { type: "deadlocked" } : outcome);
@@ -193,6 +212,8 @@ export class Fibers {
     if (this.#isOver) return;
     const now = this.now();
     this.#lastTurn = now;
+    this.#trace?.flush();
+    if (this.#isPaused) return;
     const next = this.#next;
     this.#next = null;
     if (next) return this.#go(next, now);
@@ -227,6 +248,7 @@ export class Fibers {
   #idle(now: number): void {
     if (this.#busySince !== null) this.#busy += now - this.#busySince;
     this.#busySince = null;
+    this.#trace?.flush();
     if (this.scheduler.isDeadlocked) return this.#reportDeadlock(now);
     const deadline = this.scheduler.nextDeadline;
     clearTimeout(this.#timer);

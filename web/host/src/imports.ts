@@ -43,8 +43,8 @@ function fibers({ abi, fibers }: Host): WebAssembly.ModuleImports {
       fibers.control = control;
     },
     spawn: (thread: number) => fibers.spawn(thread >>> 0),
-    park: new WebAssembly.Suspending((reason: number, _subject: number, deadline: bigint) =>
-      fibers.park(REASONS[reason], deadline < 0n ? null : Number(deadline)),
+    park: new WebAssembly.Suspending((reason: number, subject: number, deadline: bigint) =>
+      fibers.park(REASONS[reason], subject >>> 0, deadline < 0n ? null : Number(deadline)),
     ),
     // 0 is no fiber: it is what the interpreter's loop calls (build/rewrite.ts).
     unpark: (fiber: number) => (fiber === 0 ? fibers.clockTick() : fibers.unpark(fiber >>> 0)),

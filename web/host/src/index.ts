@@ -3,8 +3,9 @@
 import type { Files } from "./files.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import type { Outcome, Usage } from "./outcome.ts";
+import type { Frame } from "./stacks.ts";
 
-export type { Files, Outcome, Usage };
+export type { Files, Frame, Outcome, Usage };
 
 export interface PythonOptions {
   /** Where python.core.wasm and python313.zip are. */
@@ -21,11 +22,15 @@ export interface RunOptions {
   files?: Files;
   /** All of stdin. Without it stdin is open, and `Run.write` feeds it. */
   stdin?: string | Uint8Array;
-  stdout?: (bytes: Uint8Array) => void;
-  stderr?: (bytes: Uint8Array) => void;
+  /** Of a promise the program waits for the end, when much of its output is on its way. */
+  stdout?: (bytes: Uint8Array) => void | Promise<void>;
+  stderr?: (bytes: Uint8Array) => void | Promise<void>;
+  /** Told what happens to the threads, in batches (trace.ts has their form). */
+  trace?: (events: Float64Array) => void;
   /** Whether the streams are a terminal. */
   isTerminal?: boolean;
-  /** Threads besides the main one, at most: `RuntimeError: can't start new thread` beyond. */
+  /** Threads besides the main one, at most: `RuntimeError: can't start new thread` beyond. A tab has room for
+   * 20,000, which is the most that can be asked for. */
   maxThreads?: number;
   /** Bytes of Python's memory, at most: `MemoryError` beyond. */
   maxMemory?: number;
@@ -45,6 +50,11 @@ export interface Run {
   interrupt(): void;
   /** Ends it at once, whatever it does. */
   kill(): void;
+  /** Lets no thread run, or lets them go on. Clocks go on meanwhile. */
+  pause(isPaused: boolean): void;
+  /** The Python stack of a thread by its fiber (1 is the main thread), the innermost frame first; empty if it
+   * is over. */
+  stack(fiber: number): Promise<Frame[]>;
 }
 
 const FOLDER = "/home/web";
@@ -148,8 +158,9 @@ export class Python {
           env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
           files: options.files ?? {},
           isTerminal: options.isTerminal ?? false,
-          maxThreads: options.maxThreads ?? MAX_THREADS,
+          maxThreads: Math.min(options.maxThreads ?? MAX_THREADS, MAX_THREADS),
           maxMemory: options.maxMemory ?? MAX_MEMORY,
+          isTraced: options.trace !== undefined,
         },
       });
       for (const message of early.splice(0)) send(message);
@@ -172,6 +183,11 @@ export class Python {
       write,
       interrupt: () => say({ type: "interrupt" }),
       kill: report.kill,
+      pause: (isPaused) => say({ type: "pause", isPaused }),
+      stack: (fiber) => {
+        say({ type: "stack", fiber });
+        return report.stack(fiber);
+      },
     };
   }
 }
@@ -180,6 +196,7 @@ export class Python {
 function finished(worker: Worker, send: (message: ToWorker) => void, options: RunOptions) {
   const started = performance.now();
   let kill = () => {};
+  const stacks = new Map<number, (frames: Frame[]) => void>();
   let fail = (_error: unknown) => {};
   const promise = new Promise<Report>((resolve, reject) => {
     fail = reject;
@@ -192,8 +209,14 @@ function finished(worker: Worker, send: (message: ToWorker) => void, options: Ru
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       switch (data.type) {
         case "output":
-          (data.fd === 1 ? options.stdout : options.stderr)?.(data.bytes);
-          send({ type: "acknowledge", bytes: data.bytes.length });
+          void show(data.fd, data.bytes);
+          break;
+        case "trace":
+          options.trace?.(data.events);
+          break;
+        case "stack":
+          stacks.get(data.fiber)?.(data.frames);
+          stacks.delete(data.fiber);
           break;
         case "end":
           resolve({ outcome: data.outcome, usage: data.usage });
@@ -203,8 +226,29 @@ function finished(worker: Worker, send: (message: ToWorker) => void, options: Ru
           break;
       }
     };
-  }).finally(() => worker.terminate());
-  return { promise, kill, fail };
+  }).finally(() => {
+    worker.terminate();
+    for (const answer of stacks.values()) answer([]);
+  });
+  const show = async (fd: 1 | 2, bytes: Uint8Array) => {
+    const { length } = bytes;
+    await (fd === 1 ? options.stdout : options.stderr)?.(bytes);
+    send({ type: "acknowledge", bytes: length });
+  };
+  const stack = (fiber: number) =>
+    new Promise<Frame[]>((resolve) => {
+      // Who asked for the same before gets the newer answer, too.
+      const before = stacks.get(fiber);
+      stacks.set(fiber, (frames) => {
+        before?.(frames);
+        resolve(frames);
+      });
+      void promise.then(
+        () => resolve([]),
+        () => resolve([]),
+      );
+    });
+  return { promise, kill, fail, stack };
 }
 
 /** Counts bytes of several downloads. */

@@ -1,5 +1,6 @@
 // What the page and its worker say to each other. One worker runs one program.
 
+import type { Frame } from "./stacks.ts";
 import type { Outcome, Usage } from "./outcome.ts";
 import type { Program } from "./sandbox.ts";
 
@@ -9,10 +10,15 @@ export type ToWorker =
   | { type: "stdin"; bytes: Uint8Array | null }
   /** The page has taken so many bytes of output. */
   | { type: "acknowledge"; bytes: number }
-  | { type: "interrupt" };
+  | { type: "interrupt" }
+  | { type: "pause"; isPaused: boolean }
+  /** Asks for a thread's Python stack. */
+  | { type: "stack"; fiber: number };
 
 export type FromWorker =
   | { type: "output"; fd: 1 | 2; bytes: Uint8Array }
+  | { type: "trace"; events: Float64Array<ArrayBuffer> }
+  | { type: "stack"; fiber: number; frames: Frame[] }
   | { type: "end"; outcome: Outcome; usage: Usage }
   /** The host failed to run the guest. */
   | { type: "failed"; message: string };

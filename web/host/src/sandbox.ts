@@ -6,6 +6,7 @@ import { FileSystem, type Files } from "./files.ts";
 import { imports, type Host } from "./imports.ts";
 import { GuestMemory } from "./memory.ts";
 import type { Outcome, Usage } from "./outcome.ts";
+import { stackOf, type Frame } from "./stacks.ts";
 import { Outputs, Stdin, type Send } from "./stdio.ts";
 
 export interface Program {
@@ -28,6 +29,8 @@ export interface Program {
   maxThreads: number;
   /** Bytes of linear memory, at most. */
   maxMemory: number;
+  /** Whether somebody watches the threads. */
+  isTraced: boolean;
 }
 
 /** What build/rewrite.ts says about the module. */
@@ -75,6 +78,12 @@ export class Sandbox {
   #host(abi: Abi): Host {
     const { fibers, stdin, outputs, image } = this;
     return { abi, fibers, stdin, outputs, image };
+  }
+
+  /** The Python stack of a thread. To be called while no fiber runs. */
+  stack(fiber: number): Frame[] {
+    const thread = this.fibers.scheduler.threadOf(fiber);
+    return thread === null || this.#memory.size === 0 ? [] : stackOf(this.#memory, thread);
   }
 
   /** Runs the program to its end, once. */

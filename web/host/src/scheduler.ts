@@ -36,6 +36,9 @@ export type Pick =
   /** It is parked: let `park` return this. */
   | { fiber: FiberId; resume: Wake };
 
+/** What happens to a fiber, for who watches. Blocked is told by its reason. */
+export type Change = Reason | "spawned" | "ready" | "running" | "finished";
+
 type State = "free" | "new" | "ready" | "running" | "blocked";
 
 interface Fiber {
@@ -117,6 +120,9 @@ export class Scheduler {
   #interrupt = false;
   #switches = 0;
 
+  /** Told of every change. */
+  onChange: ((fiber: FiberId, change: Change) => void) | null = null;
+
   /** A scheduler whose main fiber runs, with room for `limit` fibers besides it. */
   constructor(limit: number) {
     this.#limit = limit + 1;
@@ -137,6 +143,13 @@ export class Scheduler {
     return this.#live;
   }
 
+  /** The argument of `run-thread` of a fiber that has not finished; null if there is none such. The main
+   * fiber's is 0. */
+  threadOf(fiber: FiberId): number | null {
+    const slot = this.#fibers[fiber - 1];
+    return slot && slot.state !== "free" ? slot.thread : null;
+  }
+
   /** How many times a fiber was picked. */
   get switches(): number {
     return this.#switches;
@@ -151,6 +164,7 @@ export class Scheduler {
     slot.state = "new";
     slot.thread = thread;
     this.#woken.push(fiber);
+    this.onChange?.(fiber, "spawned");
     return fiber;
   }
 
@@ -164,6 +178,7 @@ export class Scheduler {
     const subscribed = slot.subscribed && reason === "io";
     const notified = slot.notified;
     slot.subscribed = slot.notified = false;
+    this.onChange?.(fiber, reason);
     if (reason === "yield" || reason === "preempt") {
       slot.state = "ready";
       slot.wake = "ready";
@@ -192,6 +207,7 @@ export class Scheduler {
     slot.state = "free";
     slot.subscribed = false;
     this.#free.push(fiber);
+    this.onChange?.(fiber, "finished");
     this.#live -= 1;
   }
 
@@ -204,6 +220,7 @@ export class Scheduler {
     slot.state = "ready";
     slot.wake = wake;
     this.#woken.push(fiber);
+    this.onChange?.(fiber, "ready");
   }
 
   /** The running fiber asks to be told of something outside until its next block is over, which is
@@ -256,6 +273,7 @@ export class Scheduler {
     const slot = this.#fibers[fiber - 1];
     const state = slot.state;
     slot.state = "running";
+    this.onChange?.(fiber, "running");
     if (state === "new") return { fiber, start: slot.thread };
     let wake = slot.wake;
     if (fiber === MAIN && this.#interrupt) {

@@ -2,6 +2,7 @@
 
 import type { FromWorker, ToWorker } from "./messages.ts";
 import { Sandbox, type Program } from "./sandbox.ts";
+import { Trace } from "./trace.ts";
 
 // The types are a window's, where postMessage asks for an origin.
 const scope = self as unknown as {
@@ -25,6 +26,12 @@ scope.onmessage = ({ data }) => {
     case "interrupt":
       sandbox?.fibers.interrupt();
       break;
+    case "pause":
+      sandbox?.fibers.pause(data.isPaused);
+      break;
+    case "stack":
+      scope.postMessage({ type: "stack", fiber: data.fiber, frames: sandbox?.stack(data.fiber) ?? [] });
+      break;
   }
 };
 
@@ -33,6 +40,12 @@ async function run(program: Program): Promise<void> {
     sandbox = new Sandbox(program, (fd, bytes) =>
       scope.postMessage({ type: "output", fd, bytes }, [bytes.buffer]),
     );
+    if (program.isTraced) {
+      const { fibers } = sandbox;
+      const send = (events: Float64Array<ArrayBuffer>) =>
+        scope.postMessage({ type: "trace", events }, [events.buffer]);
+      fibers.watch(new Trace(() => fibers.now(), send));
+    }
     const { outcome, usage } = await sandbox.run();
     scope.postMessage({ type: "end", outcome, usage });
   } catch (error) {

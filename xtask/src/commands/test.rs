@@ -197,7 +197,10 @@ impl Test {
         let browser = built.session.recipe.browser()?;
         tools.build()?;
         let mut tests = tools.program("vitest");
-        tests.args(["run", "--root=."]).env("CHROMIUM", browser);
+        tests
+            .args(["run", "--root=."])
+            .env("CHROMIUM", browser)
+            .env("VTWASM", &built.program);
         if !filter.is_empty() {
             tests.arg(filter);
         }

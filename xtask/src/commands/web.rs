@@ -84,7 +84,7 @@ impl Tools {
     /// Checks the types and builds web/dist.
     pub fn build(&self) -> Result<()> {
         run_visibly(&mut self.program("tsc"))?;
-        run_visibly(self.program("vite").args(["build", "--logLevel=warn"]))
+        run_visibly(self.program("vite").args(["build", "--logLevel=error"]))
     }
 
     /// A program of an npm package, to be run in web/.
@@ -95,6 +95,8 @@ impl Tools {
         let mut command = Command::new(self.folder.join("node_modules/.bin").join(name));
         command
             .current_dir(&self.folder)
+            // Vite writes nothing beside its packages so.
+            .args((name != "tsc").then_some("--configLoader=runner"))
             .env("PATH", path)
             .env("VTWASM_PYTHON", &self.python);
         command
