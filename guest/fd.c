@@ -9,11 +9,15 @@
 
 VT_WASI(fd_prestat_get)(int32_t fd, int32_t result);
 
+__attribute__((import_module("vtwasm:host/limits@0.1.0"), import_name("descriptors")))
+uint32_t limits_descriptors(void);
+
 static struct slot {
     struct vt_file *file;
     bool close_on_exec;
 } *slots;
 static int size; /* of `slots` */
+static int limit; /* of descriptors: at most VT_DESCRIPTORS */
 
 /* One bit for each descriptor that is in use; all words below `lowest_word` are full. */
 #define WORD_BITS 64
@@ -49,7 +53,7 @@ static bool make_room(int fd)
     return true;
 }
 
-/* The lowest free number that is not below `lowest`; VT_DESCRIPTORS if there is none. */
+/* The lowest free number that is not below `lowest`; `limit` or more if there is none. */
 static int find_free(int lowest)
 {
     int word = lowest / WORD_BITS;
@@ -78,13 +82,15 @@ static void put(int fd, struct vt_file *file, bool close_on_exec)
 static int open_from(struct vt_file *file, int lowest, bool close_on_exec, int *fd)
 {
     *fd = find_free(lowest);
-    if (*fd == VT_DESCRIPTORS)
+    if (*fd >= limit)
         return EMFILE;
     if (!make_room(*fd))
         return ENOMEM;
     put(*fd, file, close_on_exec);
     return 0;
 }
+
+int vt_fd_room(void) { return find_free(0) < limit ? 0 : EMFILE; }
 
 int vt_fd_share(struct vt_file *file, bool close_on_exec, int *fd)
 {
@@ -127,7 +133,7 @@ int vt_fd_duplicate(int fd, int lowest, bool close_on_exec, int *copy)
     struct vt_file *file = vt_file_of(fd);
     if (!file)
         return EBADF;
-    if (lowest < 0 || lowest >= VT_DESCRIPTORS)
+    if (lowest < 0 || lowest >= limit)
         return EINVAL;
     return open_from(file, lowest, close_on_exec, copy);
 }
@@ -135,7 +141,7 @@ int vt_fd_duplicate(int fd, int lowest, bool close_on_exec, int *copy)
 int vt_fd_replace(int fd, int target, bool close_on_exec)
 {
     struct vt_file *file = vt_file_of(fd);
-    if (!file || target < 0 || target >= VT_DESCRIPTORS)
+    if (!file || target < 0 || target >= limit)
         return EBADF;
     if (!make_room(target))
         return ENOMEM;
@@ -151,6 +157,8 @@ int vt_fd_replace(int fd, int target, bool close_on_exec)
 /* libc has the preopened folders' numbers from WASI itself; they keep them here. */
 void vt_fd_start(void)
 {
+    uint32_t allowed = limits_descriptors();
+    limit = allowed < VT_DESCRIPTORS ? (int)allowed : VT_DESCRIPTORS;
     __wasi_prestat_t prestat;
     for (int fd = 0; make_room(fd); fd++) {
         struct vt_file *file;

@@ -13,7 +13,7 @@
 
 #include "vt.h"
 
-/* As Linux's RLIMIT_NOFILE, which is a number of descriptors. */
+/* The most that a limit can be; as Linux's RLIMIT_NOFILE, it is a number of descriptors. */
 #define VT_DESCRIPTORS 65536
 
 struct vt_file;
@@ -72,6 +72,7 @@ void vt_fd_start(void); /* before the first use of a descriptor */
  * that has been opened since (or changed). */
 int vt_fd_stop(void);
 struct vt_file *vt_file_of(int fd); /* null: EBADF */
+int vt_fd_room(void); /* EMFILE if all are in use */
 /* The lowest free descriptor for `file`, which is released if there is none. */
 int vt_fd_open(struct vt_file *file, bool close_on_exec, int *fd);
 /* One descriptor more for `file`. */

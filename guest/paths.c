@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "device.h"
+#include "fd.h"
 #include "names.h"
 #include "wasi.h"
 
@@ -159,7 +160,12 @@ VT_INSTEAD_OF_WASI(path_open)(int32_t fd, int32_t lookup, int32_t path, int32_t 
         return ENXIO;
     int error = check(&fd, path, length);
     if (error == 0)
+        error = vt_fd_room(); /* before a file is made, or truncated */
+    if (error == 0)
         error = wasi_path_open(fd, lookup, path, length, flags, rights, inherited, fd_flags,
                                (int32_t)&wasi);
+    /* The adapter's table of files is full, which it says so. */
+    if (error == ENOMEM)
+        return EMFILE;
     return error ? error : vt_wasi_open(wasi, mode, (int32_t *)result);
 }

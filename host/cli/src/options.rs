@@ -205,6 +205,14 @@ pub struct LimitFlags {
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub max_output: Option<u64>,
 
+    /// What may be written to files, such as 1GB; beyond it Python raises OSError (EDQUOT)
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub max_written: Option<u64>,
+
+    /// Files, sockets and pipes that may be open at once; beyond it Python raises OSError (EMFILE)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=65_536))]
+    pub max_descriptors: Option<u32>,
+
     /// Sockets that may be open at once; beyond it Python raises OSError (EMFILE)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub max_sockets: Option<u32>,

@@ -117,6 +117,8 @@ pub fn limits(flags: &LimitFlags) -> Result<Limits> {
     limits.cpu_time = flags.cpu_time.or(limits.cpu_time);
     limits.threads = flags.max_threads.unwrap_or(limits.threads);
     limits.output = flags.max_output.or(limits.output);
+    limits.written = flags.max_written.or(limits.written);
+    limits.descriptors = flags.max_descriptors.unwrap_or(limits.descriptors);
     limits.sockets = network::sockets(flags.max_sockets)?;
     Ok(limits)
 }

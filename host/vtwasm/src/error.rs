@@ -47,6 +47,14 @@ pub enum Error {
         #[source]
         source: wasmtime::Error,
     },
+    /// A file that was given as bytes cannot be shown.
+    #[error("cannot show {path:?} as a file: {problem}")]
+    File {
+        /// Where the program was to find it.
+        path: String,
+        /// Why not.
+        problem: String,
+    },
     /// The code that a [`Snapshot`](crate::Snapshot) was to be made of did not come to a good end, or left
     /// what cannot be kept: threads, files, sockets.
     #[error("no snapshot was made: {}", why(.outcome, .stderr))]

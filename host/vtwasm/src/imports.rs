@@ -5,6 +5,8 @@ use crate::control::Control;
 use crate::engine::WASM_STACK;
 use crate::errno;
 use crate::fibers::Fibers;
+use crate::files;
+use crate::given;
 use crate::limits::Memory;
 use crate::net::{self, Net};
 use crate::outcome::{Limit, Outcome, Stop};
@@ -28,6 +30,8 @@ pub(crate) struct State {
     /// stdout and stderr; `None` once they are finished.
     pub(crate) outputs: Option<[Stdout; 2]>,
     pub(crate) output_limit: Option<u64>,
+    /// The limit of them, which the guest keeps.
+    pub(crate) descriptors: u32,
     pub(crate) net: Arc<Net>,
     pub(crate) image: Image,
     pub(crate) calls: Calls,
@@ -35,6 +39,8 @@ pub(crate) struct State {
     pub(crate) begun: bool,
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
+    /// Removed with the store.
+    pub(crate) _files: Option<given::Folder>,
 }
 
 /// Whether the run is to end in an image of its memory (`snapshot.rs`).
@@ -66,6 +72,12 @@ impl State {
     pub(crate) fn let_go(&mut self) {
         self.net.close_all();
         self.calls.cancel_all();
+    }
+
+    /// On the runtime that this is called from.
+    pub(crate) fn start_streams(&mut self) {
+        self.stdin.start();
+        self.outputs.iter_mut().flatten().for_each(Stdout::start);
     }
 
     fn output(&mut self, fd: u32) -> Option<&mut Stdout> {
@@ -168,10 +180,14 @@ enum Interest {
 pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    linker.allow_shadowing(true);
+    files::add_to_linker(&mut linker)?;
+    linker.allow_shadowing(false);
     add_fibers(&mut linker)?;
     add_clocks(&mut linker)?;
     add_stdio(&mut linker)?;
     net::imports::add_to_linker(&mut linker)?;
+    add_limits(&mut linker)?;
     add_snapshot(&mut linker)?;
     calls::add_to_linker(&mut linker)?;
     Ok(linker)
@@ -250,7 +266,12 @@ fn add_clocks(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 fn add_stdio(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut instance = linker.instance("vtwasm:host/stdio@0.1.0")?;
     instance.func_wrap("read", |store: StoreContextMut<'_, State>, (length,): (u32,)| {
-        Ok((store.data().stdin.read(length as usize),))
+        let state = store.data();
+        let read = state.stdin.read(length as usize);
+        if let Ok(bytes) = &read {
+            state.memory.account().add_input(bytes.len() as u64);
+        }
+        Ok((read,))
     })?;
     instance.func_wrap(
         "write",
@@ -303,6 +324,13 @@ fn add_stdio(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             },))
         },
     )
+}
+
+fn add_limits(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance("vtwasm:host/limits@0.1.0")?;
+    instance.func_wrap("descriptors", |store: StoreContextMut<'_, State>, (): ()| {
+        Ok((store.data().descriptors,))
+    })
 }
 
 fn add_snapshot(linker: &mut Linker<State>) -> wasmtime::Result<()> {

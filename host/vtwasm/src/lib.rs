@@ -23,10 +23,11 @@
 //! - [`engine`]: wasmtime's configuration and what all sandboxes share;
 //! - [`sandbox`]: permissions, streams, limits; the run from its start to its report; [`handle`]: to
 //!   reach it from outside; [`store`]: how it is dropped;
-//! - [`certificates`]: whom Python's `ssl` trusts;
+//! - [`given`]: files that are given as bytes; [`certificates`]: whom Python's `ssl` trusts;
 //! - [`driver`]: polls wasmtime's event loop, starts threads, waits for sleepers;
 //! - [`imports`]: the host functions of `wit/world.wit`;
 //! - [`fibers`]: a parked fiber as a future;
+//! - [`files`]: what is written to files is counted;
 //! - [`scheduler`]: the policy, without I/O;
 //! - [`control`]: the words of guest memory that the host writes (unsafe);
 //! - [`stacks`]: the memory that fibers run on (unsafe); [`memory`]: that of sandboxes (unsafe);
@@ -43,8 +44,10 @@ mod engine;
 mod errno;
 mod error;
 mod fibers;
+mod files;
 #[cfg(test)]
 mod fuzz;
+mod given;
 mod handle;
 mod imports;
 mod limits;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// The limits of one sandbox. A limit of memory or threads is felt by Python as an exception;
-/// reaching a limit of time or output ends the run with [`Outcome::LimitHit`](crate::Outcome).
+/// The limits of one sandbox. Where POSIX has an error for it (memory, threads, descriptors, sockets, files),
+/// Python raises an exception, and the program goes on; a limit of time or output ends the run with
+/// [`Outcome::LimitHit`](crate::Outcome).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -23,6 +24,12 @@ pub struct Limits {
     pub threads: u32,
     /// Bytes written to stdout and stderr together. None by default.
     pub output: Option<u64>,
+    /// Bytes written to files, and bytes that truncating adds to them, however much is removed again: `OSError`
+    /// (EDQUOT) beyond. None by default.
+    pub written: Option<u64>,
+    /// Descriptors open at once: files, sockets, pipes and their like, and the three standard streams. `OSError`
+    /// (EMFILE) beyond. At most 65,536, which is the default. Of files and folders, some 120 can be open at once.
+    pub descriptors: u32,
     /// Sockets open at once, with look-ups and pollers: `OSError` (EMFILE) beyond. At most 1,048,576;
     /// the default is 16,384. Each socket is a file descriptor of the process.
     pub sockets: u32,
@@ -36,6 +43,8 @@ impl Default for Limits {
             cpu_time: None,
             threads: 120_000,
             output: None,
+            written: None,
+            descriptors: 65_536,
             sockets: 16_384,
         }
     }
@@ -54,19 +63,28 @@ pub(crate) struct Account {
     buffers: AtomicUsize,
     /// Threads started, the main one included.
     threads: AtomicU64,
+    /// Bytes read from stdin.
+    input: AtomicU64,
     /// Bytes written to stdout and stderr.
     output: AtomicU64,
+    /// Bytes written to files.
+    written: AtomicU64,
+    /// Of them.
+    written_limit: u64,
 }
 
 impl Account {
-    fn new(limit: usize) -> Arc<Account> {
+    fn new(limits: &Limits) -> Arc<Account> {
         Arc::new(Account {
-            limit,
+            limit: usize::try_from(limits.memory).unwrap_or(usize::MAX),
             linear: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             buffers: AtomicUsize::new(0),
             threads: AtomicU64::new(1),
+            input: AtomicU64::new(0),
             output: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            written_limit: limits.written.unwrap_or(u64::MAX),
         })
     }
 
@@ -82,12 +100,35 @@ impl Account {
         self.output.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn input(&self) -> u64 {
+        self.input.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn add_thread(&self) {
         self.threads.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn add_output(&self, bytes: u64) {
         self.output.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_input(&self, bytes: u64) {
+        self.input.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// False if that would be over the limit; nothing is added then.
+    pub(crate) fn add_written(&self, bytes: u64) -> bool {
+        let added = |written: u64| {
+            written
+                .checked_add(bytes)
+                .filter(|&sum| sum <= self.written_limit)
+        };
+        let (relaxed, written) = (Ordering::Relaxed, &self.written);
+        written.fetch_update(relaxed, relaxed, added).is_ok()
     }
 
     fn has_room(&self, linear: usize, buffers: usize) -> bool {
@@ -161,10 +202,10 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(limit: u64, least: usize) -> Memory {
+    pub(crate) fn new(limits: &Limits, least: usize) -> Memory {
         Memory {
             least,
-            account: Account::new(usize::try_from(limit).unwrap_or(usize::MAX)),
+            account: Account::new(limits),
             before: 0,
             refused: false,
         }
@@ -223,13 +264,21 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
+    fn memory(limit: usize, least: usize) -> Memory {
+        let limits = Limits {
+            memory: limit as u64,
+            ..Limits::default()
+        };
+        Memory::new(&limits, least)
+    }
+
     fn grows(memory: &mut Memory, current: usize, desired: usize) -> bool {
         memory.memory_growing(current, desired, None).unwrap()
     }
 
     #[test]
     fn a_growth_that_is_refused_or_fails_leaves_the_size() {
-        let mut memory = Memory::new(64 << 20, 10 * MIB);
+        let mut memory = memory(64 * MIB, 10 * MIB);
         assert!(grows(&mut memory, 0, 3 * MIB));
         assert!(!grows(&mut memory, 10 * MIB, 65 * MIB));
         memory
@@ -245,7 +294,7 @@ mod tests {
 
     #[test]
     fn buffers_and_linear_memory_share_the_limit() {
-        let mut memory = Memory::new(64 << 20, 0);
+        let mut memory = memory(64 * MIB, 0);
         assert!(grows(&mut memory, 0, 40 * MIB));
         assert!(Charge::new(memory.account(), 25 * MIB).is_none());
         let mut charge = Charge::new(memory.account(), 20 * MIB).unwrap();

@@ -59,8 +59,12 @@ pub struct Usage {
     pub threads: u64,
     /// Times that a fiber was switched to.
     pub switches: u64,
+    /// Bytes read from stdin.
+    pub input: u64,
     /// Bytes written to stdout and stderr.
     pub output: u64,
+    /// Bytes written to files, with what truncating added to them.
+    pub written: u64,
     /// The most sockets (with look-ups and pollers) open at once.
     pub peak_sockets: u64,
     /// Bytes received from the network.

@@ -7,6 +7,7 @@ use crate::driver::{self, Deadlines};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fibers::Fibers;
+use crate::given;
 use crate::handle::Handle;
 use crate::imports::{Image, State};
 use crate::limits::{Charge, Limits, Memory};
@@ -17,7 +18,7 @@ use crate::python::Python;
 use crate::saved::Snapshot;
 use crate::snapshot;
 use crate::stacks::Promise;
-use crate::stdio::{Input, Output, Stdin, Stdout, WakeFiber};
+use crate::stdio::{Draining, Input, Output, Stdin, Stdout, WakeFiber};
 use crate::store::OwnedStore;
 use crate::ticker::Alarm;
 use crate::value::Value;
@@ -26,13 +27,16 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use tokio::sync::oneshot;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 /// After a limit was hit, so long may a stream's reader take for what is on its way.
 const GRACE_NANOS: u64 = 100_000_000;
+
+/// Of WASI, at once: each file is a descriptor of the process. The adapter in the component has 128 of them, with a
+/// stream or two each; a guest whose memory is corrupted ends here.
+const RESOURCES: usize = 1024;
 
 /// Where the guest finds its standard library (`guest/main.c`).
 const LIBRARY: &str = "/usr/lib/vtwasm";
@@ -57,6 +61,7 @@ pub struct Builder {
     snapshot: Option<Snapshot>,
     /// The caller's own: the host's folder, and where the guest finds it.
     mounts: Vec<(PathBuf, String)>,
+    files: Option<given::Folder>,
     limits: Limits,
     network: Network,
     functions: Functions,
@@ -98,6 +103,44 @@ impl Builder {
         self.preopen(host, guest, permissions)?;
         self.mounts.push((host.to_owned(), guest.to_owned()));
         Ok(self)
+    }
+
+    /// Shows a file with these bytes as `guest`, an absolute path in the sandbox, to be read only. The folder that
+    /// it is in shows only what was given so. They are kept in memory (`/dev/shm`, or the folder for
+    /// temporary files where there is none) until the sandbox is dropped.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it is no path of a file, or the file cannot be written.
+    pub fn file(&mut self, guest: impl AsRef<str>, bytes: impl AsRef<[u8]>) -> Result<&mut Builder> {
+        let guest = guest.as_ref();
+        if self.files.is_none() {
+            self.files = Some(given::Folder::new().map_err(|error| Error::File {
+                path: guest.to_owned(),
+                problem: error.to_string(),
+            })?);
+        }
+        if let Some(files) = &mut self.files {
+            files.add(guest, bytes.as_ref())?;
+        }
+        Ok(self)
+    }
+
+    /// Mounts the files that were given as bytes.
+    fn show_files(&mut self, mounts: &[(PathBuf, String)]) -> Result<Option<given::Folder>> {
+        let files = self.files.take();
+        for (host, guest) in files.iter().flat_map(given::Folder::mounts) {
+            if mounts
+                .iter()
+                .any(|(_, mounted)| Path::new(mounted) == Path::new(guest))
+            {
+                return Err(Error::File {
+                    path: guest.to_owned(),
+                    problem: "a folder is mounted there; give its files another one".into(),
+                });
+            }
+            self.preopen(&host, guest, FsPerms::ReadOnly)?;
+        }
+        Ok(files)
     }
 
     fn preopen(&mut self, host: &Path, guest: &str, permissions: FsPerms) -> Result<()> {
@@ -212,10 +255,12 @@ impl Builder {
     /// The sandbox, ready to run. The builder is left with its defaults.
     ///
     /// # Errors
-    /// [`Error::Mount`] for the standard library, [`Error::Stream`], [`Error::Snapshot`].
+    /// [`Error::Mount`] for the standard library, [`Error::Stream`], [`Error::Snapshot`]; [`Error::File`] if a file
+    /// was given for a folder that is mounted.
     pub fn build(&mut self) -> Result<Sandbox> {
         let warm = self.may_be_warm();
         let mounts = std::mem::take(&mut self.mounts);
+        let files = self.show_files(&mounts)?;
         let begins_with = match self.snapshot.take() {
             Some(snapshot) => snapshot.image_for(&self.python, warm, &mounts)?.clone(),
             None => {
@@ -224,14 +269,15 @@ impl Builder {
                 self.python.image(warm && room).clone()
             }
         };
-        self.build_from(begins_with, Image::NotWanted)
+        self.build_from(begins_with, Image::NotWanted, files)
     }
 
     /// A sandbox for [`Sandbox::image`].
     pub(crate) fn build_for_image(&mut self) -> Result<Sandbox> {
         self.may_be_warm = true;
-        self.mounts.clear();
-        self.build_from(self.python.image(false).clone(), Image::Wanted)
+        let mounts = std::mem::take(&mut self.mounts);
+        let files = self.show_files(&mounts)?;
+        self.build_from(self.python.image(false).clone(), Image::Wanted, files)
     }
 
     /// Whether an interpreter that has started can do what was asked for.
@@ -254,7 +300,12 @@ impl Builder {
         Err(Error::Snapshot(problem.into()))
     }
 
-    fn build_from(&mut self, begins_with: Arc<memory::Image>, image: Image) -> Result<Sandbox> {
+    fn build_from(
+        &mut self,
+        begins_with: Arc<memory::Image>,
+        image: Image,
+        files: Option<given::Folder>,
+    ) -> Result<Sandbox> {
         self.wasi.args(&std::mem::take(&mut self.args));
         let library = self.python.library().to_owned();
         self.preopen(&library, LIBRARY, FsPerms::ReadOnly)?;
@@ -268,7 +319,7 @@ impl Builder {
             }
         });
         let stream = |stream| move |source| Error::Stream { stream, source };
-        let memory = Memory::new(limits.memory, begins_with.length());
+        let memory = Memory::new(&limits, begins_with.length());
         let captured = || Charge::empty(memory.account());
         let mut stdin = Stdin::new(std::mem::take(&mut self.stdin), wake.clone()).map_err(stream("stdin"))?;
         let stdout = std::mem::take(&mut self.stdout);
@@ -286,6 +337,8 @@ impl Builder {
         }
         let network = std::mem::take(&mut self.network);
         let look_ups = engine.look_ups().clone();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
         let state = State {
             fibers: fibers.clone(),
             memory,
@@ -294,13 +347,15 @@ impl Builder {
             stdin,
             outputs: Some(outputs),
             output_limit: limits.output,
+            descriptors: limits.descriptors,
             calls: Calls::new(std::mem::take(&mut self.functions), limits.threads),
             net: Net::new(network, limits.sockets, fibers.clone(), look_ups),
             image,
             begun: false,
             // Files are read in place: a hop to another thread and back costs more than the read.
             wasi: self.wasi.allow_blocking_current_thread(true).build(),
-            table: ResourceTable::new(),
+            table,
+            _files: files,
         };
         let mut store = Store::new(engine.wasmtime(), state);
         store.limiter(|state| &mut state.memory);
@@ -341,6 +396,7 @@ impl Sandbox {
             may_be_warm: true,
             snapshot: None,
             mounts: Vec::new(),
+            files: None,
             limits: Limits::default(),
             network: Network::default(),
             functions: Functions::default(),
@@ -376,6 +432,7 @@ impl Sandbox {
     }
 
     async fn run_to_end(&mut self) -> Result<Report> {
+        self.store.data_mut().start_streams();
         let engine = self.python.engine().clone();
         let program = self.python.program();
         let result = driver::run(
@@ -437,7 +494,7 @@ async fn drained(
     engine: &Engine,
     fibers: &Fibers,
     deadlines: Deadlines,
-    mut drained: oneshot::Receiver<()>,
+    mut stream: Draining,
     outcome: &Outcome,
 ) -> Result<(), Outcome> {
     let (deadlines, late) = match outcome {
@@ -449,7 +506,7 @@ async fn drained(
     poll_fn(|context| {
         fibers.register_driver(context.waker());
         // An error is a thread that is gone, so there is nothing to wait for either.
-        if Pin::new(&mut drained).poll(context).is_ready() {
+        if Pin::new(&mut stream.done).poll(context).is_ready() {
             return Poll::Ready(Ok(()));
         }
         if let Err(Stop(stopped)) = fibers.check_killed() {

@@ -1,16 +1,22 @@
 //! The three standard streams: bounded buffers between the guest, which never waits in a host call,
-//! and host threads that do.
+//! and host threads, or tasks of tokio, that do.
 
 use crate::errno;
 use crate::limits::Charge;
 use crate::outcome::{Limit, Outcome, Stop};
 use crate::scheduler::FiberId;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use std::collections::VecDeque;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use tokio::sync::oneshot;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
 
 /// Bytes that a stream holds in the host at most.
 pub(crate) const CAPACITY: usize = 64 * 1024;
@@ -27,6 +33,9 @@ pub enum Input {
     /// A reader, which a thread of its own reads once the program asks for stdin. After the run that
     /// thread lives on until its last `read` returns.
     Reader(Box<dyn Read + Send>),
+    /// An asynchronous reader, read once the program asks for stdin, and dropped with the run. The tokio
+    /// runtime that polls [`Sandbox::run`](crate::Sandbox::run) reads it.
+    AsyncReader(Pin<Box<dyn AsyncRead + Send>>),
     /// This process's stdin.
     Inherit,
 }
@@ -43,6 +52,10 @@ pub enum Output {
     /// A writer, in a thread of its own. A program that writes faster waits; only its writing thread
     /// does.
     Writer(Box<dyn Write + Send>),
+    /// An asynchronous writer, flushed after each write and dropped with the run. As with a [`Writer`](Output::Writer),
+    /// only a thread that writes waits for it. The tokio runtime that polls
+    /// [`Sandbox::run`](crate::Sandbox::run) writes it.
+    AsyncWriter(Pin<Box<dyn AsyncWrite + Send>>),
     /// This process's stdout or stderr.
     Inherit,
 }
@@ -50,11 +63,13 @@ pub enum Output {
 /// Wakes a fiber that waits for a stream; called from any thread.
 pub(crate) type WakeFiber = Arc<dyn Fn(FiberId) + Send + Sync>;
 
-/// A bounded buffer with the guest at one end and a host thread at the other.
+/// A bounded buffer with the guest at one end and a host thread, or a task, at the other.
 struct Pipe {
     state: Mutex<PipeState>,
     /// Tells the host thread that there is something to do.
     changed: Condvar,
+    /// Tells the task.
+    notify: Notify,
     wake: WakeFiber,
 }
 
@@ -75,6 +90,7 @@ impl Pipe {
         Arc::new(Pipe {
             state: Mutex::default(),
             changed: Condvar::new(),
+            notify: Notify::new(),
             wake,
         })
     }
@@ -85,6 +101,19 @@ impl Pipe {
 
     fn wait<'a>(&self, state: MutexGuard<'a, PipeState>) -> MutexGuard<'a, PipeState> {
         self.changed.wait(state).expect("no code panics with the lock")
+    }
+
+    /// For the host's end.
+    fn tell(&self) {
+        self.changed.notify_one();
+        self.notify.notify_one();
+    }
+
+    /// For a task, of which there is one.
+    async fn until(&self, is_ready: impl Fn(&PipeState) -> bool) {
+        while !is_ready(&self.lock()) {
+            self.notify.notified().await;
+        }
     }
 
     /// Changes the state from the host's side and wakes the fibers that wait for it.
@@ -109,7 +138,7 @@ impl Pipe {
             return Err(errno::AGAIN);
         }
         state.buffer.extend(&bytes[..taken]);
-        self.changed.notify_one();
+        self.tell();
         Ok(taken)
     }
 
@@ -123,7 +152,7 @@ impl Pipe {
         if !state.waiting.contains(&fiber) {
             state.waiting.push(fiber);
         }
-        self.changed.notify_one();
+        self.tell();
         false
     }
 }
@@ -131,6 +160,7 @@ impl Pipe {
 /// The guest's end of stdin.
 pub(crate) struct Stdin {
     pipe: Arc<Pipe>,
+    task: Task,
     pub(crate) terminal: bool,
 }
 
@@ -138,6 +168,7 @@ impl Stdin {
     pub(crate) fn new(input: Input, wake: WakeFiber) -> io::Result<Stdin> {
         let pipe = Pipe::new(wake);
         let mut terminal = false;
+        let mut task = Task::default();
         let reader: Option<Box<dyn Read + Send>> = match input {
             Input::Empty => None,
             Input::Bytes(bytes) => {
@@ -145,6 +176,10 @@ impl Stdin {
                 None
             }
             Input::Reader(reader) => Some(reader),
+            Input::AsyncReader(reader) => {
+                task.future = Some(fill_async(pipe.clone(), reader).boxed());
+                return Ok(Stdin { pipe, task, terminal });
+            }
             Input::Inherit => {
                 terminal = io::stdin().is_terminal();
                 Some(Box::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
@@ -157,7 +192,11 @@ impl Stdin {
             }
             None => pipe.lock().ended = true,
         }
-        Ok(Stdin { pipe, terminal })
+        Ok(Stdin { pipe, task, terminal })
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.task.start();
     }
 
     pub(crate) fn read(&self, length: usize) -> Result<Vec<u8>, u16> {
@@ -165,7 +204,7 @@ impl Stdin {
         if !state.buffer.is_empty() {
             let length = length.min(state.buffer.len());
             let bytes = state.buffer.drain(..length).collect();
-            self.pipe.changed.notify_one();
+            self.pipe.tell();
             return Ok(bytes);
         }
         match state.broken {
@@ -181,6 +220,16 @@ impl Stdin {
 }
 
 impl PipeState {
+    /// Or nobody will want any more.
+    fn wants_input(&self) -> bool {
+        self.broken.is_some() || self.wanted && self.buffer.is_empty()
+    }
+
+    /// Or there will be none any more.
+    fn has_output(&self) -> bool {
+        !self.buffer.is_empty() || self.ended
+    }
+
     fn readable(&self) -> bool {
         !self.buffer.is_empty() || self.ended || self.broken.is_some()
     }
@@ -193,17 +242,18 @@ impl PipeState {
 impl Drop for Stdin {
     fn drop(&mut self) {
         self.pipe.lock().broken = Some(errno::PIPE);
-        self.pipe.changed.notify_one();
+        self.pipe.tell();
     }
 }
 
 /// The thread that reads stdin, one read per wish of the guest, so that what the program leaves
 /// unread stays with whoever reads after it as far as possible.
-fn fill(pipe: &Pipe, mut reader: Box<dyn Read + Send>) {
+fn fill(pipe: &Arc<Pipe>, mut reader: Box<dyn Read + Send>) {
+    let _served = Served(pipe.clone());
     let mut chunk = vec![0; CAPACITY];
     loop {
         let mut state = pipe.lock();
-        while state.broken.is_none() && !(state.wanted && state.buffer.is_empty()) {
+        while !state.wants_input() {
             state = pipe.wait(state);
         }
         if state.broken.is_some() {
@@ -222,6 +272,65 @@ fn fill(pipe: &Pipe, mut reader: Box<dyn Read + Send>) {
     }
 }
 
+/// The same as a task.
+async fn fill_async(pipe: Arc<Pipe>, mut reader: Pin<Box<dyn AsyncRead + Send>>) {
+    let served = Served(pipe);
+    let pipe = &served.0;
+    let mut chunk = vec![0; CAPACITY];
+    loop {
+        pipe.until(PipeState::wants_input).await;
+        {
+            let mut state = pipe.lock();
+            if state.broken.is_some() {
+                return;
+            }
+            state.wanted = false;
+        }
+        let mut read = ReadBuf::new(&mut chunk);
+        match poll_fn(|context| reader.as_mut().poll_read(context, &mut read)).await {
+            Ok(()) if read.filled().is_empty() => return pipe.update(|state| state.ended = true),
+            Ok(()) => pipe.update(|state| state.buffer.extend(read.filled())),
+            Err(_) => return pipe.update(|state| state.broken = Some(errno::IO)),
+        }
+    }
+}
+
+/// The host's end is served. When it is no more, for a panic of the embedder's code or because its runtime has
+/// ended, the guest must not wait for it.
+struct Served(Arc<Pipe>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.update(|state| {
+            if !state.ended {
+                state.broken.get_or_insert(errno::IO);
+            }
+        });
+    }
+}
+
+/// A stream's task, from the start of the run until this is dropped. Nothing for one with a thread.
+#[derive(Default)]
+struct Task {
+    future: Option<BoxFuture<'static, ()>>,
+    running: Option<AbortHandle>,
+}
+
+impl Task {
+    fn start(&mut self) {
+        let task = self.future.take().map(tokio::spawn);
+        self.running = task.map(|task| task.abort_handle());
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(task) = &self.running {
+            task.abort();
+        }
+    }
+}
+
 /// The guest's end of stdout or stderr.
 pub(crate) struct Stdout {
     sink: Sink,
@@ -231,7 +340,14 @@ pub(crate) struct Stdout {
 enum Sink {
     Null,
     Capture(Vec<u8>, Charge),
-    Thread(Arc<Pipe>, oneshot::Receiver<()>),
+    Pipe(Arc<Pipe>, Draining),
+}
+
+/// A stream that is being written out.
+pub(crate) struct Draining {
+    /// Tells when it is written out, or when nobody does that any more.
+    pub(crate) done: oneshot::Receiver<()>,
+    task: Task,
 }
 
 impl Stdout {
@@ -256,22 +372,42 @@ impl Stdout {
                 });
             }
             Output::Writer(writer) => writer,
+            Output::AsyncWriter(writer) => {
+                let pipe = Pipe::new(wake);
+                let (sender, done) = oneshot::channel();
+                let future = drain_async(pipe.clone(), writer).map(|()| _ = sender.send(()));
+                let task = Task {
+                    future: Some(future.boxed()),
+                    running: None,
+                };
+                return Ok(Stdout {
+                    sink: Sink::Pipe(pipe, Draining { done, task }),
+                    terminal,
+                });
+            }
             Output::Inherit => {
                 terminal = inherited.is_terminal();
                 Box::new(File::from(inherited.as_fd().try_clone_to_owned()?))
             }
         };
         let pipe = Pipe::new(wake);
-        let (done, drained) = oneshot::channel();
+        let (sender, done) = oneshot::channel();
         let thread_pipe = pipe.clone();
         spawn_thread("stdout", move || {
             drain(&thread_pipe, writer);
-            let _ = done.send(());
+            let _ = sender.send(());
         })?;
+        let task = Task::default();
         Ok(Stdout {
-            sink: Sink::Thread(pipe, drained),
+            sink: Sink::Pipe(pipe, Draining { done, task }),
             terminal,
         })
+    }
+
+    pub(crate) fn start(&mut self) {
+        if let Sink::Pipe(_, draining) = &mut self.sink {
+            draining.task.start();
+        }
     }
 
     /// Takes as much as there is room for. What is captured beyond the limit of memory ends the run: a
@@ -286,37 +422,38 @@ impl Stdout {
                 captured.extend_from_slice(bytes);
                 Ok(Ok(bytes.len()))
             }
-            Sink::Thread(pipe, _) => Ok(pipe.write(bytes)),
+            Sink::Pipe(pipe, _) => Ok(pipe.write(bytes)),
         }
     }
 
     pub(crate) fn subscribe(&self, fiber: FiberId) -> bool {
         match &self.sink {
-            Sink::Thread(pipe, _) => pipe.subscribe(fiber, PipeState::writable),
+            Sink::Pipe(pipe, _) => pipe.subscribe(fiber, PipeState::writable),
             _ => true,
         }
     }
 
-    /// Ends the stream. The receiver tells when everything is written.
-    pub(crate) fn finish(self) -> (Vec<u8>, Option<oneshot::Receiver<()>>) {
+    /// Ends the stream.
+    pub(crate) fn finish(self) -> (Vec<u8>, Option<Draining>) {
         match self.sink {
             Sink::Null => (Vec::new(), None),
             Sink::Capture(bytes, _) => (bytes, None),
-            Sink::Thread(pipe, drained) => {
+            Sink::Pipe(pipe, draining) => {
                 pipe.update(|state| state.ended = true);
-                pipe.changed.notify_one();
-                (Vec::new(), Some(drained))
+                pipe.tell();
+                (Vec::new(), Some(draining))
             }
         }
     }
 }
 
 /// The thread that writes what the guest wrote.
-fn drain(pipe: &Pipe, mut writer: Box<dyn Write + Send>) {
+fn drain(pipe: &Arc<Pipe>, mut writer: Box<dyn Write + Send>) {
+    let _served = Served(pipe.clone());
     let mut chunk = Vec::new();
     loop {
         let mut state = pipe.lock();
-        while state.buffer.is_empty() && !state.ended {
+        while !state.has_output() {
             state = pipe.wait(state);
         }
         if state.buffer.is_empty() {
@@ -327,12 +464,42 @@ fn drain(pipe: &Pipe, mut writer: Box<dyn Write + Send>) {
         drop(state);
         pipe.update(|_| ());
         if let Err(error) = writer.write_all(&chunk).and_then(|()| writer.flush()) {
-            let errno = match error.kind() {
-                io::ErrorKind::BrokenPipe => errno::PIPE,
-                _ => errno::IO,
-            };
-            return pipe.update(|state| state.broken = Some(errno));
+            return pipe.update(|state| state.broken = Some(errno_of(&error)));
         }
+    }
+}
+
+/// The same as a task.
+async fn drain_async(pipe: Arc<Pipe>, mut writer: Pin<Box<dyn AsyncWrite + Send>>) {
+    let served = Served(pipe);
+    let pipe = &served.0;
+    loop {
+        pipe.until(PipeState::has_output).await;
+        let chunk = Vec::from(std::mem::take(&mut pipe.lock().buffer));
+        if chunk.is_empty() {
+            return;
+        }
+        pipe.update(|_| ());
+        if let Err(error) = write_all(writer.as_mut(), &chunk).await {
+            return pipe.update(|state| state.broken = Some(errno_of(&error)));
+        }
+    }
+}
+
+async fn write_all(mut writer: Pin<&mut (dyn AsyncWrite + Send)>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match poll_fn(|context| writer.as_mut().poll_write(context, bytes)).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    poll_fn(|context| writer.as_mut().poll_flush(context)).await
+}
+
+fn errno_of(error: &io::Error) -> u16 {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => errno::PIPE,
+        _ => errno::IO,
     }
 }
 
@@ -346,11 +513,11 @@ fn spawn_thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Memory;
+    use crate::limits::{Limits, Memory};
     use std::sync::mpsc;
 
     fn charge() -> Charge {
-        Charge::empty(Memory::new(1 << 20, 0).account())
+        Charge::empty(Memory::new(&Limits::default(), 0).account())
     }
 
     fn nobody() -> WakeFiber {
@@ -376,7 +543,7 @@ mod tests {
         });
         assert_eq!(woken.recv().unwrap(), FiberId(7));
         let (_, drained) = out.finish();
-        drained.unwrap().blocking_recv().unwrap();
+        drained.unwrap().done.blocking_recv().unwrap();
         assert_eq!(reading.join().unwrap(), sent);
     }
 

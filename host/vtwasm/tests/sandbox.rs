@@ -4,7 +4,7 @@ mod common;
 
 use common::{program, run, text};
 use std::time::{Duration, Instant};
-use vtwasm::{Limit, Limits, Outcome};
+use vtwasm::{Access, Limit, Limits, Outcome};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
@@ -33,6 +33,95 @@ print([dict(pair for (pair,) in found['subject'])['commonName'] for found in con
     assert_eq!(text(&report.stdout), "['ca']\n", "{}", text(&report.stderr));
     let report = run(&mut program(code)).await;
     assert_eq!(text(&report.stdout), "[]\n", "{}", text(&report.stderr));
+}
+
+const UNTIL: &str = "import errno, os
+def until(make):
+    made = []
+    try:
+        while True: made.append(make())
+    except OSError as error: print(len(made), errno.errorcode[error.errno])
+    return made
+";
+
+#[tokio::test]
+async fn descriptors_end_at_their_limit_and_can_be_used_again() {
+    let code = "
+for _ in range(2):
+    for fd in until(lambda: os.dup(0)): os.close(fd)
+for pipe in until(os.pipe): os.close(pipe[0])
+until(lambda: os.open('/dev/null', os.O_RDONLY))";
+    let few = limits(|limits| limits.descriptors = 50);
+    // Three streams, and the folder of the library.
+    let report = run(program(&format!("{UNTIL}{code}")).limits(few)).await;
+    let expected = "46 EMFILE\n46 EMFILE\n23 EMFILE\n23 EMFILE\n";
+    assert_eq!(text(&report.stdout), expected, "{}", text(&report.stderr));
+}
+
+#[tokio::test]
+async fn open_files_end_before_the_hosts_do() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "kept").unwrap();
+    let code = "
+files = until(lambda: os.open('/data/file', os.O_RDONLY))
+for file in files: os.close(file)
+files = until(lambda: os.open('/data/file', os.O_RDONLY))";
+    let code = format!("{UNTIL}{code}");
+    let report = run(program(&code).mount(&folder, "/data", Access::Read).unwrap()).await;
+    assert_eq!(
+        text(&report.stdout),
+        "123 EMFILE\n".repeat(2),
+        "{}",
+        text(&report.stderr)
+    );
+    let code = format!(
+        "{UNTIL}
+until(lambda: os.dup(0))
+until(lambda: os.open('/data/file', os.O_WRONLY | os.O_TRUNC))
+until(lambda: os.open('/data/new', os.O_WRONLY | os.O_CREAT))"
+    );
+    let mut builder = program(&code);
+    builder.limits(limits(|limits| limits.descriptors = 50));
+    let report = run(builder.mount(&folder, "/data", Access::ReadWrite).unwrap()).await;
+    assert_eq!(
+        text(&report.stdout),
+        "45 EMFILE\n0 EMFILE\n0 EMFILE\n",
+        "{}",
+        text(&report.stderr)
+    );
+    assert_eq!(std::fs::read(folder.path().join("file")).unwrap(), b"kept");
+    assert!(!folder.path().join("new").exists());
+}
+
+#[tokio::test]
+async fn bytes_written_to_files_end_at_their_limit_however_they_are_written() {
+    let code = "
+def tell(write):
+    try: print(write())
+    except OSError as error: print(errno.errorcode[error.errno])
+def truncate(size):
+    with open('/data/t', 'wb') as file: return file.truncate(size)
+tell(lambda: open('/data/a', 'wb').write(b'x' * 400_000))
+tell(lambda: open('/data/a', 'wb').write(b'x' * 800_000))
+tell(lambda: truncate(1_000_000))
+tell(lambda: truncate(1_000))
+fd = os.open('/data/p', os.O_RDWR | os.O_CREAT)
+tell(lambda: os.pwrite(fd, b'x' * 900_000, 0))
+tell(lambda: os.pwrite(fd, b'x' * 100, 1 << 40))
+fd = os.open('/data/l', os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+tell(lambda: os.write(fd, b'x' * 900_000))
+os.remove('/data/a')
+tell(lambda: os.write(fd, b'x' * 900_000))
+print('and on')";
+    let folder = tempfile::tempdir().unwrap();
+    let code = format!("{UNTIL}{code}");
+    let mut builder = program(&code);
+    builder.limits(limits(|limits| limits.written = Some(1_000_000)));
+    let report = run(builder.mount(&folder, "/data", Access::ReadWrite).unwrap()).await;
+    let expected = "400000\nEDQUOT\nEDQUOT\n1000\nEDQUOT\n100\nEDQUOT\nEDQUOT\nand on\n";
+    assert_eq!(text(&report.stdout), expected, "{}", text(&report.stderr));
+    let written = report.usage.written;
+    assert!((401_100..=1_000_000).contains(&written), "{written}");
 }
 
 #[tokio::test]

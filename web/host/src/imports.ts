@@ -26,6 +26,8 @@ export function imports(host: Host): WebAssembly.Imports {
     [named("clocks")]: clocks(host),
     [named("stdio")]: stdio(host),
     [named("sockets")]: sockets(host.abi),
+    // As many as the guest can count.
+    [named("limits")]: { descriptors: () => -1 },
     [named("snapshot")]: snapshot(host),
     [named("calls")]: calls(host.abi),
     "[export]$root": {

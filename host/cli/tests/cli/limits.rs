@@ -171,6 +171,23 @@ print(event.wait())
 }
 
 #[test]
+fn what_is_written_and_what_is_open_end_at_their_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = format!("--allow-write={}::/data", folder.path().display());
+    let code = "open('/data/x', 'w').write('x' * 100_000)";
+    let run = run_code(&["--max-written", "50kB", &write], code);
+    assert!(
+        run.stderr.ends_with("OSError: [Errno 19] Quota exceeded\n"),
+        "{}",
+        run.stderr
+    );
+    let code = "import os\nwhile True: os.pipe()";
+    let run = run_code(&["--max-descriptors", "20"], code);
+    let told = "OSError: [Errno 33] No file descriptors available\n";
+    assert!(run.stderr.ends_with(told), "{}", run.stderr);
+}
+
+#[test]
 fn a_limit_that_is_not_reached_changes_nothing() {
     let flags = [
         "--timeout",
@@ -183,6 +200,10 @@ fn a_limit_that_is_not_reached_changes_nothing() {
         "1MB",
         "--max-threads",
         "5",
+        "--max-written",
+        "1MB",
+        "--max-descriptors",
+        "20",
     ];
     assert_eq!(run_code(&flags, "print('done')").printed(), "done\n");
 }
