@@ -1,7 +1,7 @@
 //! What crosses between Python and host functions, and a session's replies.
 
 use crate::calls;
-use crate::limits::{Charge, Memory};
+use crate::limits::{Charge, Limits, Memory};
 use crate::value::Value;
 
 const LIMIT: usize = 1 << 20;
@@ -29,7 +29,9 @@ pub(super) fn target(bytes: &[u8]) {
         assert_eq!(again.encode().as_ref(), Ok(&sent), "{value:?}");
         conversions(&value);
     }
-    let memory = Memory::new(LIMIT as u64, 0);
+    let mut limits = Limits::default();
+    limits.memory = LIMIT as u64;
+    let memory = Memory::new(&limits, 0);
     let account = memory.account();
     if let Ok(arguments) = calls::decode(bytes, &mut Charge::empty(account)) {
         let mut again = arguments.clone();
