@@ -305,14 +305,11 @@ static int wait_until(struct epoll *epoll, struct epoll_event *out, int max, int
         struct vt_waiter waiter = vt_waiting_thread();
         vt_waiter_add(&waiter, &epoll->base, POLLIN);
         enum vt_wake wake = vt_park(VT_IO, (uint32_t)(uintptr_t)epoll, deadline);
-        bool closed = waiter.file == NULL;
         vt_waiter_remove(&waiter);
         if (wake == VT_INTERRUPTED) {
             vt_interrupt();
             return vt_result(EINTR);
         }
-        if (closed)
-            return vt_result(EBADF);
         if (wake == VT_TIMED_OUT)
             deadline = NOW;
     }
@@ -434,5 +431,8 @@ int epoll_wait(int epoll_fd, struct epoll_event *events, int max, int millisecon
     int64_t deadline = milliseconds < 0    ? VT_FOREVER
                        : milliseconds == 0 ? NOW
                                            : (int64_t)vt_now(VT_MONOTONIC) + milliseconds * INT64_C(1000000);
-    return wait_until(epoll, events, max, deadline);
+    vt_file_keep(&epoll->base);
+    int count = wait_until(epoll, events, max, deadline);
+    vt_file_drop(&epoll->base);
+    return count;
 }

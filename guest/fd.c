@@ -105,8 +105,6 @@ int vt_fd_open(struct vt_file *file, bool close_on_exec, int *fd)
     return error;
 }
 
-/* POSIX leaves open what happens to threads that wait for it, and Linux lets them wait for ever;
- * here they are woken, and their calls fail with EBADF. */
 void vt_file_drop(struct vt_file *file)
 {
     if (--file->descriptors > 0)

@@ -60,7 +60,8 @@ struct vt_waiter {
 
 struct vt_file {
     const struct vt_file_type *type;
-    uint32_t descriptors; /* that name it, and messages with it on their way (parcel.c) */
+    uint32_t descriptors; /* that name it, calls that wait for it, and messages with it on their
+                             way (parcel.c) */
     int flags;            /* as F_GETFL */
     struct vt_waiter *first, *last;
 };
@@ -78,7 +79,9 @@ int vt_fd_open(struct vt_file *file, bool close_on_exec, int *fd);
 /* One descriptor more for `file`. */
 int vt_fd_share(struct vt_file *file, bool close_on_exec, int *fd);
 int vt_fd_close(int fd);
-/* One that names it less: the last dismisses who waits, and releases it. */
+/* As on Linux, a call that waits keeps its description: closing the last descriptor ends no wait. */
+static inline void vt_file_keep(struct vt_file *file) { file->descriptors++; }
+/* The last dismisses who watches it without keeping it, and releases it. */
 void vt_file_drop(struct vt_file *file);
 int vt_fd_duplicate(int fd, int lowest, bool close_on_exec, int *copy); /* F_DUPFD */
 int vt_fd_replace(int fd, int target, bool close_on_exec);             /* dup3 */
@@ -96,14 +99,15 @@ void vt_waiter_remove(struct vt_waiter *waiter);
 void vt_waiters_dismiss(struct vt_file *file); /* it is closed */
 /* A waiter that unparks the calling thread. */
 struct vt_waiter vt_waiting_thread(void);
-/* 0 when it is worth another try; ETIMEDOUT, EINTR; EBADF: `file` is no more. */
+/* 0 when it is worth another try; ETIMEDOUT, EINTR; EBADF: `file`, which the caller did not keep,
+ * is no more. */
 int vt_file_wait(struct vt_file *file, short events, int64_t deadline);
 
 size_t vt_io_size(const struct vt_io *io);
 /* The part of the buffers that is still to be done; false at the end. */
 bool vt_io_next(const struct vt_io *io, struct iovec *part);
-/* Try, wait, try again, as the description's flags and io->flags say. After an error other than
- * EAGAIN `file` may be no more. */
+bool vt_io_may_wait(const struct vt_file *file, const struct vt_io *io);
+/* Try, wait, try again, as the description's flags and io->flags say. `file` may be no more then. */
 int vt_file_read(struct vt_file *file, struct vt_io *io, int64_t deadline);
 int vt_file_write(struct vt_file *file, struct vt_io *io, int64_t deadline);
 

@@ -15,6 +15,7 @@
 struct inet {
     struct vt_socket socket;
     uint32_t handle;
+    bool shut_read;    /* shutdown() */
     struct inet *next; /* of the same bucket */
 };
 
@@ -225,6 +226,12 @@ static int receive_scattered(struct vt_file *file, struct vt_io *io, uint32_t *w
     return error;
 }
 
+/* The kernel says so of a datagram socket only to a call that waits in it. */
+static bool is_over(const struct vt_file *file, const struct vt_io *io)
+{
+    return ((const struct inet *)file)->shut_read && vt_io_may_wait(file, io);
+}
+
 static int inet_read(struct vt_file *file, struct vt_io *io)
 {
     bool stream = ((struct vt_socket *)file)->kind == SOCK_STREAM;
@@ -240,7 +247,7 @@ static int inet_read(struct vt_file *file, struct vt_io *io)
             return 0;
         int error = receive_part(file, io, part, &got, &whole);
         if (error)
-            return error;
+            return error == EAGAIN && is_over(file, io) ? 0 : error;
         io->done += got;
         /* More buffers: what is there already goes into them. */
         while (stream && got == part.iov_len && vt_io_next(io, &part)
@@ -391,6 +398,7 @@ static int inet_connect(struct vt_socket *socket, const struct sockaddr *name, s
 static int inet_shutdown(struct vt_socket *socket, int how)
 {
     struct vt_done result;
+    ((struct inet *)socket)->shut_read |= how != SHUT_WR;
     host_shutdown(handle_of(&socket->base), (uint32_t)how, &result); /* numbered as POSIX does */
     return over(&result);
 }

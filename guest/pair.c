@@ -220,7 +220,7 @@ static int receiver_of(const struct end *end, const struct vt_io *io, struct end
     }
     const struct end *other = *out;
     if (!other || other->shut_read)
-        return ECONNREFUSED;
+        return other ? EPIPE : ECONNREFUSED;
     if (other->socket.kind != SOCK_DGRAM)
         return EPROTOTYPE;
     bool elsewhere = other->connected ? other->peer != end : other->to && other->to->end != end;
@@ -287,7 +287,9 @@ static short end_ready(struct vt_file *file)
 {
     struct end *end = (struct end *)file;
     if (end->backlog > 0)
-        return end->waiting ? POLLIN | POLLRDNORM : 0;
+        return (end->waiting || end->shut_read ? POLLIN | POLLRDNORM : 0)
+               | (end->shut_read ? POLLRDHUP : 0)
+               | (end->shut_read && end->shut_write ? POLLHUP : 0);
     bool gone = end->connected && !end->peer;
     short ready = 0;
     if (end->inbox.length > 0 || at_end(end) || end->error)
@@ -347,8 +349,6 @@ static void end_release(struct vt_file *file)
 static int end_shutdown(struct vt_socket *socket, int how)
 {
     struct end *end = (struct end *)socket;
-    if (!end->connected && !end->to)
-        return ENOTCONN;
     end->shut_read |= how != SHUT_WR;
     end->shut_write |= how != SHUT_RD;
     short changed = POLLIN | POLLOUT | POLLHUP | POLLRDHUP;

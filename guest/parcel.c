@@ -16,7 +16,7 @@ static struct vt_parcel *make(int count)
 
 static void add(struct vt_parcel *parcel, struct vt_file *file)
 {
-    file->descriptors++;
+    vt_file_keep(file);
     parcel->files[parcel->count++] = file;
 }
 

@@ -33,8 +33,18 @@ static short look(struct vt_file *file, short events, struct vt_waiter *waiter, 
         round->again |= host;
     }
     *waiter = vt_waiting_thread();
+    vt_file_keep(file);
     vt_waiter_add(waiter, file, events);
     return 0;
+}
+
+static void forget(struct vt_waiter *waiter)
+{
+    struct vt_file *file = waiter->file;
+    if (!file)
+        return;
+    vt_waiter_remove(waiter);
+    vt_file_drop(file);
 }
 
 static int look_at_all(struct pollfd *fds, nfds_t count, struct round *round)
@@ -55,6 +65,7 @@ static int look_at_all(struct pollfd *fds, nfds_t count, struct round *round)
     return ready;
 }
 
+/* A descriptor that is closed meanwhile is noticed when the wait ends otherwise, as on Linux. */
 static int wait_for(struct pollfd *fds, nfds_t count, int64_t deadline, struct vt_waiter *waiters)
 {
     for (;;) {
@@ -66,7 +77,7 @@ static int wait_for(struct pollfd *fds, nfds_t count, int64_t deadline, struct v
         if (ready == 0 && !round.again)
             wake = vt_park(count ? VT_IO : VT_SLEEP, (uint32_t)(uintptr_t)fds, deadline);
         for (nfds_t i = 0; i < count; i++)
-            vt_waiter_remove(&waiters[i]);
+            forget(&waiters[i]);
         if (ready > 0)
             return ready;
         if (wake == VT_INTERRUPTED) {
@@ -153,9 +164,9 @@ static int collect(const struct pollfd *fds, nfds_t count, fd_set *reads, fd_set
     int total = 0;
     for (nfds_t i = 0; i < count; i++) {
         short ready = fds[i].revents;
-        total += keep(reads, fds[i].fd, ready & (READABLE | POLLHUP | POLLERR));
-        total += keep(writes, fds[i].fd, ready & (WRITABLE | POLLERR));
-        total += keep(errors, fds[i].fd, ready & POLLPRI);
+        total += keep(reads, fds[i].fd, ready & (READABLE | POLLHUP | POLLERR | POLLNVAL));
+        total += keep(writes, fds[i].fd, ready & (WRITABLE | POLLERR | POLLNVAL));
+        total += keep(errors, fds[i].fd, ready & (POLLPRI | POLLNVAL));
     }
     return total;
 }
@@ -173,9 +184,6 @@ static int select_among(struct pollfd *fds, int size, fd_set *reads, fd_set *wri
     }
     if (ppoll(fds, count, timeout, NULL) < 0)
         return -1;
-    for (nfds_t i = 0; i < count; i++)
-        if (fds[i].revents & POLLNVAL)
-            return vt_result(EBADF); /* closed meanwhile */
     return collect(fds, count, reads, writes, errors);
 }
 

@@ -134,7 +134,9 @@ int accept4(int fd, struct sockaddr *restrict name, socklen_t *restrict size, in
         return vt_result(EINVAL);
     struct sockaddr_storage whose;
     socklen_t length = 0;
+    vt_file_keep(&socket->base);
     int accepted, error = accept_one(socket, &peer);
+    vt_file_drop(&socket->base);
     if (error)
         return vt_result(error);
     type_of(peer)->name(peer, true, &whose, &length);
@@ -168,9 +170,11 @@ int connect(int fd, const struct sockaddr *name, socklen_t size)
         return -1;
     if (!type_of(socket)->connect)
         return vt_result(EOPNOTSUPP);
+    vt_file_keep(&socket->base);
     int error = type_of(socket)->connect(socket, name, size);
     if ((error == EINPROGRESS || error == EALREADY) && !(socket->base.flags & O_NONBLOCK))
         error = finish_connecting(socket);
+    vt_file_drop(&socket->base);
     return vt_result(error);
 }
 

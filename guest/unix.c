@@ -228,7 +228,7 @@ int vt_unix_accept(struct vt_socket *socket, struct vt_socket **peer)
     if (listener->backlog == 0)
         return EINVAL;
     if (!accepted)
-        return EAGAIN;
+        return listener->shut_read ? EINVAL : EAGAIN;
     vt_end_leave(accepted);
     vt_file_changed(&socket->base, POLLOUT); /* who waits in connect() */
     *peer = &accepted->socket;
@@ -249,17 +249,11 @@ static int join_listener(struct end *end, struct end *listener)
     return 0;
 }
 
-/* Waits for room among those that wait to be accepted. The socket may be closed meanwhile. */
+/* Waits for room among those that wait to be accepted. The listener may be closed meanwhile. */
 static int wait_for_room(struct end *end, struct end *listener)
 {
-    struct vt_file *file = &end->socket.base;
-    file->descriptors++;
     int error = vt_file_wait(&listener->socket.base, POLLOUT,
                              vt_socket_deadline(end->socket.send_timeout));
-    bool closed = file->descriptors == 1;
-    vt_file_drop(file);
-    if (closed)
-        return EBADF;
     return error == ETIMEDOUT ? EAGAIN : error == EBADF ? ECONNREFUSED : error;
 }
 
@@ -293,7 +287,7 @@ int vt_unix_connect(struct vt_socket *socket, const struct sockaddr *name, sockl
             return end->connected ? EISCONN : EINVAL;
         if (listener->socket.kind != socket->kind)
             return EPROTOTYPE;
-        if (listener->backlog == 0)
+        if (listener->backlog == 0 || listener->shut_read)
             return ECONNREFUSED;
         if (listener->waiting_count < listener->backlog)
             return join_listener(end, listener);

@@ -111,7 +111,7 @@ bool vt_io_next(const struct vt_io *io, struct iovec *part)
     return false;
 }
 
-static bool may_wait(const struct vt_file *file, const struct vt_io *io)
+bool vt_io_may_wait(const struct vt_file *file, const struct vt_io *io)
 {
     return !(file->flags & O_NONBLOCK) && !(io->flags & MSG_DONTWAIT);
 }
@@ -125,10 +125,8 @@ static int outcome(const struct vt_io *io, int error)
     return error == ETIMEDOUT ? EAGAIN : error;
 }
 
-int vt_file_read(struct vt_file *file, struct vt_io *io, int64_t deadline)
+static int read_until(struct vt_file *file, struct vt_io *io, int64_t deadline)
 {
-    if (!file->type->read)
-        return EBADF;
     /* MSG_WAITALL means nothing to datagrams: one call takes one. */
     bool all = (io->flags & MSG_WAITALL) && !(io->flags & MSG_PEEK);
     size_t size = all ? vt_io_size(io) : 0;
@@ -139,7 +137,7 @@ int vt_file_read(struct vt_file *file, struct vt_io *io, int64_t deadline)
             return 0;
         if (error == 0)
             continue;
-        if (error != EAGAIN || !may_wait(file, io))
+        if (error != EAGAIN || !vt_io_may_wait(file, io))
             return outcome(io, error);
         error = vt_file_wait(file, io->flags & MSG_OOB ? POLLPRI : POLLIN, deadline);
         if (error)
@@ -147,21 +145,39 @@ int vt_file_read(struct vt_file *file, struct vt_io *io, int64_t deadline)
     }
 }
 
-int vt_file_write(struct vt_file *file, struct vt_io *io, int64_t deadline)
+static int write_until(struct vt_file *file, struct vt_io *io, int64_t deadline)
 {
-    if (!file->type->write)
-        return EBADF;
     size_t size = vt_io_size(io);
     for (;;) {
         int error = file->type->write(file, io);
-        if (error == 0 && (io->done >= size || !may_wait(file, io)))
+        if (error == 0 && (io->done >= size || !vt_io_may_wait(file, io)))
             return 0;
         if (error == 0)
             continue;
-        if (error != EAGAIN || !may_wait(file, io))
+        if (error != EAGAIN || !vt_io_may_wait(file, io))
             return outcome(io, error);
         error = vt_file_wait(file, POLLOUT, deadline);
         if (error)
             return outcome(io, error);
     }
+}
+
+int vt_file_read(struct vt_file *file, struct vt_io *io, int64_t deadline)
+{
+    if (!file->type->read)
+        return EBADF;
+    vt_file_keep(file);
+    int error = read_until(file, io, deadline);
+    vt_file_drop(file);
+    return error;
+}
+
+int vt_file_write(struct vt_file *file, struct vt_io *io, int64_t deadline)
+{
+    if (!file->type->write)
+        return EBADF;
+    vt_file_keep(file);
+    int error = write_until(file, io, deadline);
+    vt_file_drop(file);
+    return error;
 }

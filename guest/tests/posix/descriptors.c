@@ -96,7 +96,7 @@ static void *read_one(void *argument)
     return (void *)(intptr_t)(got < 0 ? errno : got);
 }
 
-static void closing_wakes_those_who_wait(void)
+static void closing_ends_no_wait(void)
 {
     int fds[2];
     void *value;
@@ -104,8 +104,10 @@ static void closing_wakes_those_who_wait(void)
     pthread_t reader = start(read_one, &fds[0]);
     sleep_briefly(NULL);
     close(fds[0]);
+    CHECK(write(fds[1], "x", 1) == 1);
     pthread_join(reader, &value);
-    CHECK(value == (void *)EBADF);
+    CHECK(value == (void *)1);
+    CHECK(write(fds[1], "x", 1) == -1 && errno == EPIPE);
     close(fds[1]);
 }
 
@@ -191,15 +193,21 @@ static void *wait_in_epoll(void *argument)
     return (void *)(intptr_t)(count < 0 ? errno : count);
 }
 
-static void closing_an_epoll_wakes_those_who_wait(void)
+static void closing_an_epoll_ends_no_wait(void)
 {
-    int epoll = epoll_create1(0);
+    int epoll = epoll_create1(0), fds[2];
     void *value;
+    CHECK(pipe(fds) == 0);
+    struct epoll_event event = {.events = EPOLLIN};
+    CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fds[0], &event) == 0);
     pthread_t waiter = start(wait_in_epoll, &epoll);
     sleep_briefly(NULL);
     close(epoll);
+    CHECK(write(fds[1], "x", 1) == 1);
     pthread_join(waiter, &value);
-    CHECK(value == (void *)EBADF);
+    CHECK(value == (void *)1);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 static void a_socket_pair_closes_by_halves(void)
@@ -262,10 +270,10 @@ const struct test descriptor_tests[] = {
     TEST(there_is_an_end_of_descriptors),
     TEST(a_pipe_keeps_order_and_ends),
     TEST(a_full_pipe_takes_small_writes_whole_or_not),
-    TEST(closing_wakes_those_who_wait),
+    TEST(closing_ends_no_wait),
     TEST(poll_waits_for_any_and_times_out),
     TEST(epoll_tells_by_level_by_edge_and_once),
-    TEST(closing_an_epoll_wakes_those_who_wait),
+    TEST(closing_an_epoll_ends_no_wait),
     TEST(a_socket_pair_closes_by_halves),
     TEST(datagrams_keep_their_bounds),
     TEST(devices_are_there),
