@@ -2,7 +2,7 @@
 //! asked to give way.
 //!
 //! wasmtime has no public way to write to a component's memory from an epoch callback, so the address
-//! is taken once, from the list that the guest hands over.
+//! is that which `memory.rs` has given to wasmtime, and the block must be where the guest says that it is.
 //!
 //! # Invariants of the unsafe code
 //! - `base` is the start of the sandbox's only linear memory. Each has 4 GiB reserved (`memory.rs`) and
@@ -39,12 +39,16 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Takes over the block that is `bytes` at guest address `address`, of a guest on fibers whose
-    /// stacks have `stack` bytes for it.
-    pub(crate) fn new(address: u32, bytes: &[u8], stack: usize) -> Result<Control, Misfit> {
+    /// Takes over the block that is `bytes` at guest address `address` of the memory at `base`, of a guest
+    /// on fibers whose stacks have `stack` bytes for it.
+    pub(crate) fn new(base: usize, address: u32, bytes: &[u8], stack: usize) -> Result<Control, Misfit> {
         let misfit = |text: &str| Misfit(text.to_owned());
         if bytes.len() != WORDS * 4 || !address.is_multiple_of(4) {
             return Err(misfit("its control block is malformed"));
+        }
+        // Any other base would make all its words the host's memory.
+        if (bytes.as_ptr() as usize).checked_sub(address as usize) != Some(base) {
+            return Err(misfit("its control block is not where it says"));
         }
         let word = |i: usize| u32::from_le_bytes(bytes[4 * i..4 * i + 4].try_into().expect("4 bytes"));
         if word(0) != VERSION {
@@ -61,9 +65,7 @@ impl Control {
             )));
         }
         Ok(Control {
-            base: (bytes.as_ptr() as usize)
-                .checked_sub(address as usize)
-                .ok_or_else(|| misfit("its control block is not where it says"))?,
+            base,
             address,
             tstate: word(1),
             breaker_offset: word(2),
@@ -134,13 +136,23 @@ mod tests {
     }
 
     fn control(memory: &[u32]) -> Result<Control, Misfit> {
+        control_at(memory, 64)
+    }
+
+    fn control_at(memory: &[u32], address: u32) -> Result<Control, Misfit> {
         let start = memory.as_ptr().cast::<u8>();
         // SAFETY: 32 bytes from byte 64 of a live vector of 4,096 bytes.
-        Control::new(
-            64,
-            unsafe { std::slice::from_raw_parts(start.add(64), 32) },
-            STACK,
-        )
+        let bytes = unsafe { std::slice::from_raw_parts(start.add(64), 32) };
+        Control::new(start as usize, address, bytes, STACK)
+    }
+
+    #[test]
+    fn a_block_that_is_not_where_the_guest_says_is_refused() {
+        let memory = memory([3, 400, 12, 1, 5000, 0, 0, 0]);
+        assert!(control_at(&memory, 64).is_ok());
+        for address in [0, 60, 68, 4096, 1 << 31, u32::MAX - 3] {
+            assert!(control_at(&memory, address).is_err(), "{address}");
+        }
     }
 
     #[test]

@@ -97,8 +97,9 @@ pub(crate) async fn run(
     net.start()?;
     let alarm = Arc::new(Alarm::default());
     let guest = async {
+        let base = store.data().memory.base().clone();
         let instantiate = program.instance.instantiate_async(&mut *store);
-        let instance = memory::with_image(image, instantiate).await?;
+        let instance = memory::with_image(image, &base, instantiate).await?;
         let main = instance.get_typed_func::<(), (u32,)>(&mut *store, program.run)?;
         let thread = instance.get_typed_func::<(u32,), ()>(&mut *store, program.run_thread)?;
         main_and_threads(store, &fibers, main, thread).await

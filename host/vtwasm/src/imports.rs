@@ -15,6 +15,7 @@ use crate::snapshot;
 use crate::stacks::Promise;
 use crate::stdio::{CAPACITY, Stdin, Stdout};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, ResourceTable, WasmList};
@@ -198,7 +199,8 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     instance.func_wrap(
         "control",
         |mut store: StoreContextMut<'_, State>, (address, bytes): (u32, WasmList<u8>)| {
-            let control = Control::new(address, bytes.as_le_slice(&store), WASM_STACK)?;
+            let base = store.data().memory.base().load(Ordering::Relaxed);
+            let control = Control::new(base, address, bytes.as_le_slice(&store), WASM_STACK)?;
             store.data_mut().control = Some(control);
             Ok(())
         },

@@ -188,11 +188,13 @@ impl Drop for Charge {
     }
 }
 
-/// Enforces [`Limits::memory`] and knows the linear memory's size, on which `control.rs` relies: there is
-/// only one.
+/// Enforces [`Limits::memory`] and knows where the linear memory is and its size, on which `control.rs`
+/// relies: there is only one.
 #[derive(Debug)]
 pub(crate) struct Memory {
     account: Arc<Account>,
+    /// Its first byte, once it is there.
+    base: Arc<AtomicUsize>,
     /// What it begins with, whatever the module says.
     least: usize,
     /// The size before the last growth, should it fail.
@@ -206,6 +208,7 @@ impl Memory {
         Memory {
             least,
             account: Account::new(limits),
+            base: Arc::default(),
             before: 0,
             refused: false,
         }
@@ -218,6 +221,11 @@ impl Memory {
     /// Whether the guest ever wanted more than it may have.
     pub(crate) fn refused(&self) -> bool {
         self.refused
+    }
+
+    /// The address of the linear memory, for whoever makes it to write down; 0 before.
+    pub(crate) fn base(&self) -> &Arc<AtomicUsize> {
+        &self.base
     }
 
     /// Bytes of linear memory now.

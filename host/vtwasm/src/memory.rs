@@ -22,6 +22,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
@@ -301,15 +302,19 @@ pub(crate) fn memory_file(bytes: &[u8]) -> io::Result<File> {
 // --- wasmtime's side ---
 
 thread_local! {
-    /// What the next memory that wasmtime makes on this thread begins with.
-    static NEXT: RefCell<Option<Arc<Image>>> = const { RefCell::new(None) };
+    /// What the next memory that wasmtime makes on this thread begins with, and who wants to know where it is.
+    static NEXT: RefCell<Option<(Arc<Image>, Arc<AtomicUsize>)>> = const { RefCell::new(None) };
 }
 
-/// Polls `instantiate`, which makes one memory, from `image`.
-pub(crate) async fn with_image<F: Future>(image: &Arc<Image>, instantiate: F) -> F::Output {
+/// Polls `instantiate`, which makes one memory, from `image`; its address is then in `base`.
+pub(crate) async fn with_image<F: Future>(
+    image: &Arc<Image>,
+    base: &Arc<AtomicUsize>,
+    instantiate: F,
+) -> F::Output {
     let mut instantiate = pin!(instantiate);
     poll_fn(|context| {
-        NEXT.set(Some(image.clone()));
+        NEXT.set(Some((image.clone(), base.clone())));
         let result = instantiate.as_mut().poll(context);
         NEXT.take();
         result
@@ -331,11 +336,12 @@ unsafe impl MemoryCreator for Memories {
         reservation: Option<usize>,
         guard: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
-        let image = NEXT.take().ok_or("a second memory")?;
+        let (image, base) = NEXT.take().ok_or("a second memory")?;
         if reservation != Some(RESERVATION) || guard > GUARD || minimum > image.length {
             return Err(format!("no memory of {minimum} bytes fits the image"));
         }
         let slot = image.take().map_err(|error| error.to_string())?;
+        base.store(slot.base, Ordering::Relaxed);
         Ok(Box::new(Memory {
             slot: Some(slot),
             image,

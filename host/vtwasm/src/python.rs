@@ -196,6 +196,26 @@ impl Python {
         Ok(python)
     }
 
+    /// Another guest, which begins with `image`.
+    #[cfg(test)]
+    pub(crate) fn in_its_place(engine: &Engine, component: &[u8], image: Arc<Image>) -> Python {
+        let component = Component::new(engine.wasmtime(), component).unwrap();
+        Python {
+            inner: Arc::new(Inner {
+                engine: engine.clone(),
+                artifact: Artifact {
+                    origin: "a test".into(),
+                    key: "test".into(),
+                    built_in: None,
+                    library: env!("CARGO_MANIFEST_DIR").into(),
+                },
+                program: Program::new(engine, &component).unwrap(),
+                cold: image,
+                warm: OnceLock::new(),
+            }),
+        }
+    }
+
     pub(crate) fn program(&self) -> &Program {
         &self.inner.program
     }

@@ -416,6 +416,16 @@ impl Sandbox {
         }
     }
 
+    /// What must be gone when the run is over.
+    #[cfg(test)]
+    pub(crate) fn traces(&self) -> Traces {
+        Traces {
+            fibers: Arc::downgrade(&self.fibers),
+            net: Arc::downgrade(&self.store.data().net),
+            account: Arc::downgrade(self.store.data().memory.account()),
+        }
+    }
+
     /// Runs the program to its end, on whatever tokio runtime polls this.
     ///
     /// A sandbox with a [network](Builder::network) needs a runtime with its I/O driver
@@ -488,6 +498,20 @@ impl Sandbox {
     }
 }
 
+#[cfg(test)]
+pub(crate) struct Traces {
+    fibers: std::sync::Weak<Fibers>,
+    net: std::sync::Weak<Net>,
+    account: std::sync::Weak<crate::limits::Account>,
+}
+
+#[cfg(test)]
+impl Traces {
+    pub(crate) fn are_gone(&self) -> bool {
+        self.fibers.strong_count() == 0 && self.net.strong_count() == 0 && self.account.strong_count() == 0
+    }
+}
+
 /// Waits until a stream is written out: as long as the run may last if the program came to its own end,
 /// and only for what is on its way otherwise.
 async fn drained(
@@ -535,8 +559,10 @@ fn outcome(result: wasmtime::Result<u32>, python: &Python) -> Result<Outcome> {
         // Without wasm's backtrace.
         return Err(python.bad(misfit.clone().into()));
     }
-    match error.downcast_ref::<wasmtime::Trap>() {
-        Some(_) => Ok(Outcome::Trapped(format!("{error:#}"))),
-        None => Err(Error::Run(error)),
+    // What a host function cannot take from the guest (a list beyond its memory) is no trap of wasm's, but
+    // comes out of a call as well.
+    match error.is::<wasmtime::Trap>() || error.is::<wasmtime::WasmBacktrace>() {
+        true => Ok(Outcome::Trapped(format!("{error:#}"))),
+        false => Err(Error::Run(error)),
     }
 }

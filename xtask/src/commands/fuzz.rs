@@ -22,8 +22,8 @@ use crate::recipe::Options;
 Examples:
   cargo xtask fuzz values --time 60
   nice -n 19 cargo xtask fuzz snapshots --time 3600
-  cargo xtask fuzz values target/fuzz/values/crash-0f3a…   # once more
-  cargo xtask fuzz values --reduce                        # renews tests/fuzz/values")]
+  cargo xtask fuzz imports target/fuzz/imports/crash-0f3a…   # once more
+  cargo xtask fuzz imports --reduce                         # renews tests/fuzz/imports")]
 pub struct Fuzz {
     /// What to feed
     target: Target,
@@ -40,6 +40,8 @@ pub struct Fuzz {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Target {
+    /// Any calls of the host's functions by a guest that has lost its mind
+    Imports,
     /// Files of snapshots
     Snapshots,
     /// Values between Python and host functions

@@ -29,7 +29,7 @@ macro_rules! targets {
     };
 }
 
-targets! { snapshots, values }
+targets! { imports, snapshots, values }
 
 /// Not a test: `cargo xtask fuzz` runs it, with libFuzzer's command line, one argument a line.
 #[test]
@@ -39,6 +39,12 @@ fn guided() {
     let command_line = env::var("VTWASM_FUZZ_ARGUMENTS").expect("cargo xtask fuzz sets it");
     let arguments = command_line.lines().map(|line| CString::new(line).unwrap());
     let mut arguments: Vec<*mut c_char> = arguments.map(CString::into_raw).collect();
+    // One that somebody catches is a failure all the same.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        hook(panic);
+        std::process::abort();
+    }));
     let mut count = arguments.len() as c_int;
     arguments.push(ptr::null_mut());
     let mut arguments = arguments.as_mut_ptr();

@@ -6,6 +6,8 @@
 
 #[cfg(fuzzing)]
 mod coverage;
+mod guest;
+mod imports;
 mod snapshots;
 mod values;
 
