@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 import network
-from measure import ENGINES, LOOPBACK, NATIVE, PINNED, VTWASM, asleep, program, sandboxes, starts
+from measure import ENGINES, LOOPBACK, NATIVE, PINNED, VTWASM, asleep, embedding, program, starts
 
 
 @dataclass
@@ -18,6 +18,9 @@ class Job:
     quick: bool = True
 
 
+# What a service that talks to others has loaded, as much as the standard library has of it.
+PREPARE = "import json, asyncio, http.client, urllib.request, ssl, email, sqlite3, logging.config"
+
 JOBS = [
     Job("threads", program("threads.py")),
     Job("round_trips", program("round_trips.py")),
@@ -26,7 +29,12 @@ JOBS = [
     Job("cpu", program("cpu.py"), engines=(VTWASM, NATIVE)),
     Job("tls", program("tls.py"), rounds=3, engines=(VTWASM, NATIVE)),
     Job("start", starts),
-    Job("sandboxes", sandboxes, rounds=3, engines=(VTWASM,)),
+    Job("sandboxes", embedding("start", "pass", 10_000), rounds=3, engines=(VTWASM,)),
+    Job("sandboxes", embedding("start", "pass", 2_000, PREPARE, prefix="prepared_"), rounds=3, engines=(VTWASM,)),
+    # A minute of it, if it is as fast as it was.
+    Job("sustained", embedding("start", "pass", 200_000, prefix="sustained_"), 1, (VTWASM,), quick=False),
+    Job("idle", embedding("idle", 1_000, 10), rounds=1, engines=(VTWASM,)),
+    Job("host_calls", embedding("host_calls"), rounds=3, engines=(VTWASM,)),
     Job("fairness", program("fairness.py"), rounds=3),
     Job("switch", program("switch.py", "100"), rounds=5),
     Job("switch", program("switch.py", "10000"), rounds=5),

@@ -81,13 +81,19 @@ def starts(engine):
     return figures
 
 
-def sandboxes(engine):
-    """New sandboxes one after the other, in one process on one core (host/vtwasm/examples/start.rs)."""
-    names = ("VTWASM_SANDBOXES", "VTWASM_ARTIFACT")
-    if missing := [name for name in names if name not in os.environ]:
-        raise Failed(f"{missing[0]} is not set (`cargo xtask bench` sets it)")
-    example, artifact = (os.environ[name] for name in names)
-    return json.loads(run_to_end(["taskset", "-c", "0", example, artifact, "pass", 10_000]))
+def embedding(name, *arguments, prefix=""):
+    """A job that runs an example of the crate, host/vtwasm/examples, on one core; its last line is the figures."""
+
+    def run(engine):
+        names = ("VTWASM_EXAMPLES", "VTWASM_ARTIFACT")
+        if missing := [name for name in names if name not in os.environ]:
+            raise Failed(f"{missing[0]} is not set (`cargo xtask bench` sets it)")
+        examples, artifact = (os.environ[name] for name in names)
+        line = ["taskset", "-c", "0", Path(examples) / name, artifact, *arguments]
+        figures = json.loads(run_to_end(line).splitlines()[-1])
+        return {prefix + figure: value for figure, value in figures.items()}
+
+    return run
 
 
 def asleep(count):

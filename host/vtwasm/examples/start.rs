@@ -1,8 +1,9 @@
 //! How long a new sandbox takes from its builder to its report, and whether memory grows after the first
-//! quarter: `start ARTIFACT [CODE [RUNS]]`, as JSON.
+//! quarter: `start ARTIFACT [CODE [RUNS [PREPARE]]]`, as JSON. With PREPARE each starts from a snapshot in which
+//! that code has run.
 
 use std::time::{Duration, Instant};
-use vtwasm::{Artifact, Engine, Output, Python, Sandbox};
+use vtwasm::{Artifact, Engine, Output, Python, Sandbox, Snapshot};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
@@ -13,6 +14,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let snapshot = args.get(4).map(|prepare| {
+        let mut builder = Sandbox::builder(&python);
+        runtime.block_on(Snapshot::make(&mut builder, "<prepare>", prepare))
+    });
+    let snapshot = snapshot.transpose()?;
     // Of its full size from the start: it must not count as growth.
     let mut times = vec![Duration::MAX; runs];
     let mut settled = 0;
@@ -21,7 +27,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             settled = resident()?;
         }
         let begin = Instant::now();
-        let sandbox = Sandbox::builder(&python)
+        let mut builder = Sandbox::builder(&python);
+        if let Some(snapshot) = &snapshot {
+            builder.snapshot(snapshot);
+        }
+        let sandbox = builder
             .args(["python3", "-c", code])
             .stdout(Output::Capture)
             .build()?;

@@ -54,6 +54,24 @@ pub(crate) fn keep(path: &Path, make: impl FnOnce() -> Result<Cow<'static, [u8]>
     write_atomically(&stamp_path(path), stamp_of(&written).as_bytes()).map_err(failed("write", path))
 }
 
+/// Removes all files of this kind in a folder but the newest.
+pub(crate) fn keep_newest(folder: &Path, extension: &str, count: usize) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
+        .collect();
+    files.sort_unstable();
+    for (_, path) in files.iter().rev().skip(count) {
+        // Another process may have done so, or may be about to open it and will do without.
+        let _ = fs::remove_file(stamp_path(path));
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Whether the file is there, whole, and nobody else could have written it.
 pub(crate) fn is_kept(path: &Path) -> bool {
     let Ok(found) = fs::metadata(path) else {
@@ -123,6 +141,20 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         assert!(made(&path), "writable by others");
         assert!(!made(&path));
+    }
+
+    #[test]
+    fn only_the_newest_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..5 {
+            assert!(made(&folder.path().join(format!("{number}.image"))));
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        fs::write(folder.path().join("other"), b"").unwrap();
+        keep_newest(folder.path(), "image", 2);
+        let is_kept = |number| is_kept(&folder.path().join(format!("{number}.image")));
+        assert_eq!([0, 1, 2, 3, 4].map(is_kept), [false, false, false, true, true]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5);
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! artifact, the folders that the code had, the memory's size, and its pages that are not zero, in runs.
 //! Numbers are little-endian. The checksum finds accidents; it cannot tell who made a file. Whoever did
 //! decides what runs in the sandboxes that start from it, and nothing beyond: all in it is guest memory.
+//!
+//! The memory of a file that was read and checked is kept in the user's cache, and mapped from there as long as
+//! nobody writes to the file: reading and checking it takes longer than a whole run.
 
 use crate::cache;
 use crate::error::{Error, Result};
@@ -13,17 +16,23 @@ use crate::python::Python;
 use crate::sandbox::Builder;
 use crate::snapshot::{PRELOAD, WASM_PAGE};
 use sha2::{Digest, Sha256};
-use std::fs;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const MAGIC: &[u8; 16] = b"vtwasm snapshot\n";
 const VERSION: u32 = 1;
 const CHECKSUM: usize = 32;
+const HEADER: usize = MAGIC.len() + 4 + 8 + CHECKSUM;
 /// A file is refused unread if it is longer than any memory and what stands before it.
 const LONGEST: u64 = RESERVATION as u64 + (64 << 20);
+/// What stands before the pages is within so many bytes, or the memory is not kept.
+const FRONT: u64 = 64 << 10;
+/// The memories of so many files are kept.
+const TO_KEEP: usize = 8;
 
 /// An interpreter in which code of yours has run: its imports are done, its data is in memory. Sandboxes
 /// start from it ([`Builder::snapshot`]) as quickly as without, each with a copy of its own. Cheap to
@@ -218,15 +227,66 @@ fn text(to: &mut Vec<u8>, text: &str) {
 }
 
 fn open(python: &Python, path: &Path) -> Result<Snapshot, String> {
-    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    let words = |error: io::Error| error.to_string();
+    let mut file = File::open(path).map_err(words)?;
+    let metadata = file.metadata().map_err(words)?;
     if !metadata.is_file() || metadata.len() > LONGEST {
         return Err("it is no file that vtwasm has written".into());
     }
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let loaded = load(&bytes, python.key(), python.image(false).length())?;
+    let mut bytes = Vec::new();
+    let mut read = |most| file.by_ref().take(most).read_to_end(&mut bytes).map_err(words);
+    read(FRONT)?;
+    let place = place(&bytes, &metadata);
+    let kept = place
+        .as_deref()
+        .and_then(|place| kept(place, &bytes, python.key()));
+    let loaded = match kept {
+        Some(kept) => kept,
+        None => {
+            file.read_to_end(&mut bytes).map_err(words)?;
+            let loaded = load(&bytes, python.key(), python.image(false).length())?;
+            if let Some(place) = place {
+                keep(&place, &loaded);
+            }
+            loaded
+        }
+    };
     Ok(Snapshot {
         inner: Arc::new(loaded),
     })
+}
+
+/// Where the memory of a file that begins so is kept: by its checksum, and by what changes whenever
+/// somebody writes to it, the time of which no program can set.
+fn place(begin: &[u8], file: &fs::Metadata) -> Option<PathBuf> {
+    let checksum = begin.get(HEADER - CHECKSUM..HEADER)?;
+    let checksum: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (device, inode, length) = (file.dev(), file.ino(), file.len());
+    let stamp = format!(
+        "{device} {inode} {length} {}.{:09}",
+        file.ctime(),
+        file.ctime_nsec()
+    );
+    let name = format!("{checksum}-{}.image", cache::hash(stamp.as_bytes()));
+    Some(cache::dir().ok()?.join("snapshots").join(name))
+}
+
+/// What was kept of a file that begins so.
+fn kept(place: &Path, begin: &[u8], wanted: &str) -> Option<Loaded> {
+    let (key, mounts, length) = front(&mut Reader(begin.get(HEADER..)?))?;
+    if key != wanted || !cache::is_kept(place) {
+        return None;
+    }
+    let image = File::open(place).and_then(Image::new).ok()?;
+    (image.length() == length).then_some(Loaded { key, mounts, image })
+}
+
+/// In place of the oldest. Where there is no cache, every run reads the file.
+fn keep(place: &Path, loaded: &Loaded) {
+    let kept = cache::keep(place, || Ok(Cow::Owned(loaded.image.bytes().to_vec())));
+    if let (Ok(()), Some(folder)) = (kept, place.parent()) {
+        cache::keep_newest(folder, "image", TO_KEEP);
+    }
 }
 
 /// What a file holds, for the artifact with this key, whose memory has at least so many bytes.
@@ -276,16 +336,20 @@ fn decode(bytes: &[u8]) -> Result<Decoded<'_>, String> {
     body(Reader(rest)).ok_or_else(|| "what is in it makes no sense".into())
 }
 
-fn body(mut rest: Reader<'_>) -> Option<Decoded<'_>> {
+/// The artifact's key, the folders, and how long the memory is.
+fn front(rest: &mut Reader<'_>) -> Option<(String, Vec<(PathBuf, String)>, usize)> {
     let key = rest.text()?.to_owned();
     let mut mounts = Vec::new();
     for _ in 0..rest.number()? {
         mounts.push((rest.text()?.into(), rest.text()?.to_owned()));
     }
     let length = rest.number()?;
-    if length == 0 || length > RESERVATION || !length.is_multiple_of(WASM_PAGE) {
-        return None;
-    }
+    let is_memory = length != 0 && length <= RESERVATION && length.is_multiple_of(WASM_PAGE);
+    is_memory.then_some((key, mounts, length))
+}
+
+fn body(mut rest: Reader<'_>) -> Option<Decoded<'_>> {
+    let (key, mounts, length) = front(&mut rest)?;
     let mut runs = Vec::new();
     let mut end = 0;
     while !rest.0.is_empty() {

@@ -33,13 +33,15 @@ impl Bench {
             "--package=vtwasm-cli",
             "--features=vtwasm-cli/embed",
             "--example=start",
+            "--example=idle",
+            "--example=host_calls",
         ]))?;
         run_visibly(
             Command::new("python3")
                 .arg(built.session.workspace.path("bench/run.py"))
                 .args(&self.arguments)
                 .env("VTWASM", &built.program)
-                .env("VTWASM_SANDBOXES", built.program.with_file_name("examples/start"))
+                .env("VTWASM_EXAMPLES", built.program.with_file_name("examples"))
                 .env("VTWASM_ARTIFACT", &built.python)
                 .env("NATIVE_PYTHON", native),
         )?;
