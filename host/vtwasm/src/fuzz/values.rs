@@ -29,8 +29,10 @@ pub(super) fn target(bytes: &[u8]) {
         assert_eq!(again.encode().as_ref(), Ok(&sent), "{value:?}");
         conversions(&value);
     }
-    let mut limits = Limits::default();
-    limits.memory = LIMIT as u64;
+    let limits = Limits {
+        memory: LIMIT as u64,
+        ..Limits::default()
+    };
     let memory = Memory::new(&limits, 0);
     let account = memory.account();
     if let Ok(arguments) = calls::decode(bytes, &mut Charge::empty(account)) {
