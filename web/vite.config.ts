@@ -1,40 +1,21 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { defineConfig, type Plugin } from "vite";
-import { makeImage } from "./build/image.ts";
-import { rewrite } from "./build/rewrite.ts";
-
-const TYPES: Record<string, string> = {
-  "python.core.wasm": "application/wasm",
-  "python313.zip": "application/zip",
-  "warm.image": "application/octet-stream",
-  "cold.image": "application/octet-stream",
-};
-
-async function make(folder: string): Promise<Record<string, Uint8Array>> {
-  const library = readFileSync(join(folder, "python313.zip"));
-  const { module, image } = rewrite(readFileSync(join(folder, "python.core.wasm")));
-  const warm = await makeImage(module, image, library);
-  return {
-    "python.core.wasm": module,
-    "python313.zip": library,
-    "warm.image": warm,
-    "cold.image": image,
-  };
-}
+import { makeParts } from "./build/parts.ts";
 
 /** Python's files come from the folder that `cargo xtask python` prints. */
 function python(): Plugin {
   const folder = process.env["VTWASM_PYTHON"];
   if (!folder) throw new Error("set VTWASM_PYTHON to the folder that `cargo xtask python` prints");
-  let files: Promise<Record<string, Uint8Array>> | null = null;
-  const load = () => (files ??= make(folder));
+  let files: Promise<Map<string, Uint8Array>> | null = null;
+  const load = () => (files ??= makeParts(folder));
   const serve = async (url: string | undefined, response: ServerResponse, next: () => void) => {
-    const name = /^\/python\/([^?]+)/.exec(url ?? "")?.[1] ?? "";
-    if (!TYPES[name]) return next();
-    response.setHeader("Content-Type", TYPES[name]);
-    response.end((await load())[name]);
+    const name = /^\/python\/([^?]+)/.exec(url ?? "")?.[1];
+    const bytes = name && (await load()).get(name);
+    if (!bytes) return next();
+    response.setHeader("Content-Type", name.endsWith(".json") ? "application/json" : "application/octet-stream");
+    response.end(bytes);
   };
   return {
     name: "vtwasm-python",
@@ -43,8 +24,9 @@ function python(): Plugin {
     },
     writeBundle: async ({ dir }) => {
       const target = join(dir ?? "dist", "python");
+      rmSync(target, { recursive: true, force: true });
       mkdirSync(target, { recursive: true });
-      for (const [name, bytes] of Object.entries(await load())) writeFileSync(join(target, name), bytes);
+      for (const [name, bytes] of await load()) writeFileSync(join(target, name), bytes);
     },
   };
 }

@@ -1,11 +1,10 @@
 // Starts the built page and Chromium for the tests.
 
-import { createReadStream, mkdtempSync, rmSync, statSync } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
-import { chromium, type Page } from "playwright-core";
+import { chromium, type BrowserContext, type Page } from "playwright-core";
 import type { Python, Usage } from "../host/src/index.ts";
 
 const TYPES: Record<string, string> = {
@@ -36,14 +35,15 @@ async function serve(folder: string): Promise<{ url: string; close: () => void }
 
 export interface Browser {
   page: Page;
+  /** The same page with a memory of its own: nothing is cached. */
+  fresh(): Promise<{ context: BrowserContext; page: Page }>;
   close(): Promise<void>;
 }
 
 /** The built page in Chromium, with Python ready in it. */
 export async function openPage(): Promise<Browser> {
-  const profile = mkdtempSync(join(tmpdir(), "vtwasm-web-"));
   const server = await serve(join(import.meta.dirname, "../dist"));
-  const context = await chromium.launchPersistentContext(profile, {
+  const browser = await chromium.launch({
     executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
     args: [
       "--no-sandbox",
@@ -55,17 +55,22 @@ export async function openPage(): Promise<Browser> {
       "--disable-sync",
     ],
   });
-  const page = await context.newPage();
-  page.on("pageerror", (error) => console.error("page:", error.message));
-  page.on("console", (message) => console.error("console:", message.text()));
-  await page.goto(server.url);
-  await page.getByText("Ready", { exact: true }).waitFor();
+  const fresh = async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    page.on("pageerror", (error) => console.error("page:", error.message));
+    page.on("console", (message) => console.error("console:", message.text()));
+    await page.goto(server.url);
+    await page.getByText("Ready", { exact: true }).waitFor();
+    return { context, page };
+  };
+  const { page } = await fresh();
   return {
     page,
+    fresh,
     close: async () => {
-      await context.close();
+      await browser.close();
       server.close();
-      rmSync(profile, { recursive: true, force: true });
     },
   };
 }

@@ -1,22 +1,26 @@
 // Runs that begin with an image, as far as Node can run them: nothing in them waits.
 
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { withoutJspi } from "../build/image.ts";
+import type { PartName, Parts } from "../host/src/parts.ts";
 import { Sandbox } from "../host/src/sandbox.ts";
 
 const PYTHON = join(import.meta.dirname, "../dist/python");
 withoutJspi();
-const module = await WebAssembly.compile(readFileSync(join(PYTHON, "python.core.wasm")));
-const library = readFileSync(join(PYTHON, "python313.zip"));
+const index = JSON.parse(readFileSync(join(PYTHON, "python.json"), "utf8")) as Parts;
+const packed = (name: PartName) => readFileSync(join(PYTHON, index[name].file));
+const module = await WebAssembly.compile(gunzipSync(packed("core")));
+const library = packed("library");
 
-async function run(image: string, code: string) {
+async function run(image: PartName, code: string) {
   let said = "";
   const sandbox = new Sandbox(
     {
       module,
-      image: readFileSync(join(PYTHON, image)),
+      image: gunzipSync(packed(image)),
       imageIsWanted: true,
       library,
       args: ["python3", "-c", code],
@@ -40,8 +44,8 @@ async function run(image: string, code: string) {
 
 const CODE = "import json, os, random, sys; print(json.dumps([os.environ['GREETING'], sys.argv]), 'tls' in sys.modules)";
 
-for (const image of ["warm.image", "cold.image"])
-  test(`a program begins with ${image}`, async () => {
+for (const image of ["warm", "cold"] as const)
+  test(`a program begins with the ${image} image`, async () => {
     const { said, outcome } = await run(image, CODE);
     expect(said).toBe('["hello", ["-c"]] False\n');
     expect(outcome).toEqual({ type: "exited", code: 0 });
@@ -49,9 +53,18 @@ for (const image of ["warm.image", "cold.image"])
 
 test("a warm start is faster, and no two have the same random numbers", async () => {
   const code = "import random; print(random.random())";
-  const cold = await run("cold.image", code);
-  const [first, second] = [await run("warm.image", code), await run("warm.image", code)];
+  const cold = await run("cold", code);
+  const [first, second] = [await run("warm", code), await run("warm", code)];
   console.log(`cold ${cold.usage.wallTime} ms, warm ${first.usage.wallTime}, ${second.usage.wallTime} ms`);
   expect(second.usage.wallTime).toBeLessThan(cold.usage.wallTime);
   expect(first.said).not.toBe(second.said);
+});
+
+test("what a first visit loads is at most 8 MB, and most programs need no more", () => {
+  const assets = join(PYTHON, "../assets");
+  const page = readdirSync(assets).reduce((sum, name) => sum + gzipSync(readFileSync(join(assets, name))).length, 0);
+  const total = page + index.core.size + index.warm.size;
+  console.log(`first visit: page ${page}, core ${index.core.size}, image ${index.warm.size}: ${total} bytes`);
+  console.log(`when needed: library ${index.library.size}, cold image ${index.cold.size} bytes`);
+  expect(total).toBeLessThan(8e6);
 });

@@ -105,3 +105,33 @@ test("arguments and file names of any language arrive", async () => {
   });
   expect(result.stdout).toBe("日本 ok\n");
 });
+
+test("the standard library is loaded when a module of it is first needed, and kept", async () => {
+  const { context, page } = await browser.fresh();
+  const loaded: string[] = [];
+  context.on("request", (request) => loaded.push(request.url().replace(/^.*\/|-[^-]*$/g, "")));
+  await page.reload();
+  await page.getByText("Ready", { exact: true }).waitFor();
+  await run(page, { args: ["-c", "import threading, json, traceback; print(1)"] });
+  expect(loaded.filter((name) => name === "library")).toEqual([]);
+  const code = "import colorsys; print(colorsys.rgb_to_hsv(1, 0, 0))";
+  for (let i = 0; i < 2; i++)
+    expect((await run(page, { args: ["-c", code] })).stdout).toBe("(0.0, 1.0, 1)\n");
+  expect(loaded.filter((name) => name === "library").length).toBe(1);
+  // Another visit finds all of it in the browser.
+  loaded.length = 0;
+  await page.reload();
+  await page.getByText("Ready", { exact: true }).waitFor();
+  expect((await run(page, { args: ["-c", code] })).stdout).toBe("(0.0, 1.0, 1)\n");
+  expect(loaded.filter((name) => /^(core|warm|library)$/.test(name))).toEqual([]);
+  await context.close();
+});
+
+test("a file that cannot be loaded is named", async () => {
+  const { context, page } = await browser.fresh();
+  await page.route("**/core-*", (route) => route.fulfill({ status: 404 }));
+  await page.evaluate(() => caches.delete("vtwasm-python"));
+  await page.reload();
+  await expect.poll(() => page.getByRole("status").textContent()).toMatch(/cannot load .*core-.*404/);
+  await context.close();
+});

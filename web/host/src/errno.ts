@@ -7,6 +7,7 @@ export const AGAIN: Errno = 6;
 export const BADF: Errno = 8;
 export const EXIST: Errno = 20;
 export const INVAL: Errno = 28;
+export const IO: Errno = 29;
 export const ISDIR: Errno = 31;
 export const LOOP: Errno = 32;
 export const NOENT: Errno = 44;

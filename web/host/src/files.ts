@@ -38,11 +38,11 @@ export class FileSystem {
   #tree = new Tree();
   #open: (Open | null)[];
 
-  constructor(memory: GuestMemory, args: string[], env: string[], files: Files, library: Uint8Array) {
+  constructor(memory: GuestMemory, args: string[], env: string[], files: Files, library: File) {
     this.#memory = memory;
     this.#open = [null, null, null, opened(this.#tree.root, 0, false)];
     for (const folder of ["/tmp", "/home/web"]) this.#tree.folder(folder);
-    this.#tree.put(LIBRARY, new File(library, true));
+    this.#tree.put(LIBRARY, library);
     for (const [path, bytes] of Object.entries(files)) this.#tree.put(path, new File(bytes));
     const functions = { ...this.#descriptors(), ...this.#paths(), ...this.#process(args, env) };
     this.imports = Object.fromEntries(

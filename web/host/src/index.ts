@@ -3,15 +3,17 @@
 import type { Files } from "./files.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import type { Outcome, Usage } from "./outcome.ts";
+import { Loader, type Tell } from "./parts.ts";
+import type { Program } from "./sandbox.ts";
 import type { Frame } from "./stacks.ts";
 
 export type { Files, Frame, Outcome, Usage };
 
 export interface PythonOptions {
-  /** Where python.core.wasm and python313.zip are. */
+  /** The folder with Python's files (`dist/python/` of the build). */
   base: string | URL;
-  /** Told while they load: bytes that are there, and bytes in all (0: unknown). */
-  onProgress?: (loaded: number, total: number) => void;
+  /** Told while they load: bytes that are there, and bytes in all. */
+  onProgress?: Tell;
 }
 
 export interface RunOptions {
@@ -98,39 +100,45 @@ function mayBeWarm(args: string[], env: Record<string, string>): boolean {
 export async function createPython(options: PythonOptions): Promise<Python> {
   const missing = whatIsMissing();
   if (missing) throw new Error(missing);
-  const base = new URL(options.base, document.baseURI);
-  const progress = new Progress(options.onProgress);
-  const bytes = (response: Response) => response.bytes();
-  const [module, library, warm] = await Promise.all([
-    progress.load(new URL("python.core.wasm", base)).then((r) => WebAssembly.compileStreaming(r)),
-    progress.load(new URL("python313.zip", base)).then(bytes),
-    progress.load(new URL("warm.image", base)).then(bytes),
-  ]);
-  return new Python({ module, library, warm, cold: new URL("cold.image", base) });
-}
-
-interface Parts {
-  module: WebAssembly.Module;
-  library: Uint8Array;
-  /** The memory of an interpreter that has started. */
-  warm: Uint8Array;
-  /** Where the memory is that one begins with. */
-  cold: URL;
+  const loader = await Loader.open(new URL(options.base, document.baseURI));
+  const [core, warm] = await loader.loadAll(["core", "warm"], options.onProgress);
+  const kept = loader.kept("library").then((response) => response?.bytes());
+  const parts = await Promise.all([WebAssembly.compileStreaming(core), warm.bytes(), kept]);
+  return new Python(loader, ...parts);
 }
 
 export class Python {
-  #parts: Parts;
+  #loader: Loader;
+  #module: WebAssembly.Module;
+  /** The memory of an interpreter that has started. */
+  #warm: Uint8Array;
+  /** The memory that one begins with, loaded when somebody first needs it. */
   #cold: Promise<Uint8Array> | null = null;
+  /** The standard library's zip, when somebody has needed it. */
+  #library: Uint8Array | undefined;
 
   /** Use {@link createPython}. */
-  constructor(parts: Parts) {
-    this.#parts = parts;
+  constructor(loader: Loader, module: WebAssembly.Module, warm: Uint8Array, library: Uint8Array | undefined) {
+    this.#loader = loader;
+    this.#module = module;
+    this.#warm = warm;
+    this.#library = library;
   }
 
-  /** The image for a start that has to do all, loaded when somebody first needs it. */
   #loadCold(): Promise<Uint8Array> {
-    this.#cold ??= new Progress(undefined).load(this.#parts.cold).then((response) => response.bytes());
+    this.#cold ??= this.#loader.load("cold", () => {}).then((response) => response.bytes());
     return this.#cold;
+  }
+
+  /** The modules that the warm image has not loaded are in it, so most runs do without. */
+  #libraryOrPlace(): Program["library"] {
+    const { size } = this.#loader.parts.library;
+    return this.#library ?? { url: this.#loader.url("library").href, size };
+  }
+
+  #keepLibrary(library: Uint8Array<ArrayBuffer>): void {
+    this.#library = library;
+    void this.#loader.keep("library", library);
   }
 
   /** Starts a program as /home/web/main.py, in a worker of its own. */
@@ -144,16 +152,15 @@ export class Python {
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     const send = (message: ToWorker) => worker.postMessage(message);
     const env = { PWD: FOLDER, HOME: FOLDER, ...options.env };
-    const report = finished(worker, send, options);
-    const { module, library, warm } = this.#parts;
+    const report = finished(worker, send, options, (library) => this.#keepLibrary(library));
     const begin = (image: Uint8Array) => {
       send({
         type: "run",
         program: {
-          module,
+          module: this.#module,
           image,
           imageIsWanted: false,
-          library,
+          library: this.#libraryOrPlace(),
           args: ["python3", ...args],
           env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
           files: options.files ?? {},
@@ -170,7 +177,7 @@ export class Python {
     const early: ToWorker[] = [];
     let hasBegun = false;
     const say = (message: ToWorker) => void (hasBegun ? send(message) : early.push(message));
-    if (mayBeWarm(args, options.env ?? {})) begin(warm);
+    if (mayBeWarm(args, options.env ?? {})) begin(this.#warm);
     else this.#loadCold().then(begin, report.fail);
     const write = (bytes: Uint8Array | null) => say({ type: "stdin", bytes });
     if (options.stdin !== undefined) {
@@ -193,7 +200,12 @@ export class Python {
 }
 
 /** The end of what the worker runs. */
-function finished(worker: Worker, send: (message: ToWorker) => void, options: RunOptions) {
+function finished(
+  worker: Worker,
+  send: (message: ToWorker) => void,
+  options: RunOptions,
+  keepLibrary: (library: Uint8Array<ArrayBuffer>) => void,
+) {
   const started = performance.now();
   let kill = () => {};
   const stacks = new Map<number, (frames: Frame[]) => void>();
@@ -210,6 +222,9 @@ function finished(worker: Worker, send: (message: ToWorker) => void, options: Ru
       switch (data.type) {
         case "output":
           void show(data.fd, data.bytes);
+          break;
+        case "library":
+          keepLibrary(data.bytes);
           break;
         case "trace":
           options.trace?.(data.events);
@@ -249,33 +264,4 @@ function finished(worker: Worker, send: (message: ToWorker) => void, options: Ru
       );
     });
   return { promise, kill, fail, stack };
-}
-
-/** Counts bytes of several downloads. */
-class Progress {
-  #loaded = 0;
-  #total = 0;
-  #tell: ((loaded: number, total: number) => void) | undefined;
-
-  constructor(tell: ((loaded: number, total: number) => void) | undefined) {
-    this.#tell = tell;
-  }
-
-  async load(url: URL): Promise<Response> {
-    const response = await fetch(url);
-    if (!response.ok || !response.body)
-      throw new Error(`cannot load ${url.href}: ${response.status} ${response.statusText}`);
-    // Of a body that is sent compressed the header tells another length.
-    const encoded = response.headers.has("content-encoding");
-    this.#total += encoded ? 0 : Number(response.headers.get("content-length") ?? 0);
-    const count = new TransformStream<Uint8Array, Uint8Array>({
-      transform: (chunk, controller) => {
-        this.#loaded += chunk.length;
-        this.#tell?.(this.#loaded, this.#total);
-        controller.enqueue(chunk);
-      },
-    });
-    // With its type, which WebAssembly.compileStreaming asks for.
-    return new Response(response.body.pipeThrough(count), { headers: response.headers });
-  }
 }

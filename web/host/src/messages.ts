@@ -17,6 +17,8 @@ export type ToWorker =
 
 export type FromWorker =
   | { type: "output"; fd: 1 | 2; bytes: Uint8Array }
+  /** The standard library was loaded; other runs need not. */
+  | { type: "library"; bytes: Uint8Array<ArrayBuffer> }
   | { type: "trace"; events: Float64Array<ArrayBuffer> }
   | { type: "stack"; fiber: number; frames: Frame[] }
   | { type: "end"; outcome: Outcome; usage: Usage }

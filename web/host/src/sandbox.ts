@@ -8,6 +8,7 @@ import { GuestMemory } from "./memory.ts";
 import type { Outcome, Usage } from "./outcome.ts";
 import { stackOf, type Frame } from "./stacks.ts";
 import { Outputs, Stdin, type Send } from "./stdio.ts";
+import { File } from "./tree.ts";
 
 export interface Program {
   /** Python's core module, compiled. */
@@ -16,8 +17,8 @@ export interface Program {
   image: Uint8Array;
   /** Whether the run is to end in an image of its memory instead of its program. */
   imageIsWanted: boolean;
-  /** The standard library's zip. */
-  library: Uint8Array;
+  /** The standard library's zip, or where it is. */
+  library: Uint8Array | { url: string; size: number };
   /** The command line of Python, its name first. */
   args: string[];
   /** `NAME=value`. */
@@ -55,16 +56,29 @@ interface Exports {
   "[async-lift-stackful]run-thread"(thread: number): void;
 }
 
+/** Loads it in the middle of a call, as workers may. */
+function loadNow(url: string): Uint8Array<ArrayBuffer> {
+  const request = new XMLHttpRequest();
+  request.open("GET", url, false);
+  request.responseType = "arraybuffer";
+  request.send();
+  if (request.status !== 200) throw new Error(`${request.status} ${request.statusText}`);
+  return new Uint8Array(request.response as ArrayBuffer);
+}
+
 export class Sandbox {
   readonly stdin: Stdin;
   readonly outputs: Outputs;
   readonly fibers: Fibers;
   readonly image: Host["image"];
   #program: Program;
+  #tellLibrary: (bytes: Uint8Array<ArrayBuffer>) => void;
   #memory = new GuestMemory();
   #startThread: (thread: number) => Promise<void> = () => Promise.reject(new Error("not started"));
 
-  constructor(program: Program, send: Send) {
+  /** `tellLibrary`: told of the standard library when it had to be loaded. */
+  constructor(program: Program, send: Send, tellLibrary: (bytes: Uint8Array<ArrayBuffer>) => void = () => {}) {
+    this.#tellLibrary = tellLibrary;
     this.#program = program;
     this.image = { isWanted: program.imageIsWanted, taken: null };
     this.fibers = new Fibers(program.maxThreads, !program.imageIsWanted, (thread) =>
@@ -97,7 +111,15 @@ export class Sandbox {
     this.#memory.attach(memory);
     this.#memory.bytes.set(image);
     const abi = new Abi(this.#memory);
-    const fileSystem = new FileSystem(this.#memory, args, env, files, library);
+    const zip =
+      library instanceof Uint8Array
+        ? new File(library, true)
+        : File.late(library.size, () => {
+            const bytes = loadNow(library.url);
+            this.#tellLibrary(bytes);
+            return bytes;
+          });
+    const fileSystem = new FileSystem(this.#memory, args, env, files, zip);
     const instance = await WebAssembly.instantiate(module, {
       ...imports(this.#host(abi)),
       wasi_snapshot_preview1: fileSystem.imports,

@@ -1,6 +1,6 @@
 // The sandbox's files: a tree in memory. It knows paths and bytes, and nothing of WASI's layouts.
 
-import { EXIST, INVAL, ISDIR, LOOP, NOENT, NOSPC, NOTDIR, NOTEMPTY, PERM, WasiError } from "./errno.ts";
+import { EXIST, INVAL, IO, ISDIR, LOOP, NOENT, NOSPC, NOTDIR, NOTEMPTY, PERM, WasiError } from "./errno.ts";
 
 /** As Linux has it. */
 const MAX_LINKS_FOLLOWED = 40;
@@ -32,6 +32,8 @@ export class File extends Inode {
   size: number;
   /** At least `size` bytes; those beyond are 0. */
   #room: Uint8Array;
+  /** What gives the bytes when they are first read. */
+  #load: (() => Uint8Array) | null = null;
 
   constructor(bytes: Uint8Array = new Uint8Array(0), isReadOnly = false) {
     super();
@@ -40,9 +42,28 @@ export class File extends Inode {
     this.isReadOnly = isReadOnly;
   }
 
+  /** A read-only file whose bytes come when they are first read. */
+  static late(size: number, load: () => Uint8Array): File {
+    const file = new File(new Uint8Array(0), true);
+    file.size = size;
+    file.#load = load;
+    return file;
+  }
+
   /** At most `length` bytes from `offset`, not copied. */
   read(offset: number, length: number): Uint8Array {
+    if (this.#load) this.#fill(this.#load);
     return this.#room.subarray(Math.min(offset, this.size), Math.min(offset + length, this.size));
+  }
+
+  #fill(load: () => Uint8Array): void {
+    try {
+      this.#room = load();
+    } catch (error) {
+      console.error("a file cannot be loaded:", error);
+      throw new WasiError(IO);
+    }
+    this.#load = null;
   }
 
   write(offset: number, bytes: Uint8Array): void {

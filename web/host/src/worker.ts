@@ -37,8 +37,10 @@ scope.onmessage = ({ data }) => {
 
 async function run(program: Program): Promise<void> {
   try {
-    sandbox = new Sandbox(program, (fd, bytes) =>
-      scope.postMessage({ type: "output", fd, bytes }, [bytes.buffer]),
+    sandbox = new Sandbox(
+      program,
+      (fd, bytes) => scope.postMessage({ type: "output", fd, bytes }, [bytes.buffer]),
+      (bytes) => scope.postMessage({ type: "library", bytes }),
     );
     if (program.isTraced) {
       const { fibers } = sandbox;
