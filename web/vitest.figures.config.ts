@@ -1,3 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { include: ["test/figures.ts"], testTimeout: 120_000 } });
+export default defineConfig({
+  cacheDir: "../target/web",
+  test: { include: ["test/figures.ts"], testTimeout: 120_000, hookTimeout: 60_000 },
+});

@@ -10,12 +10,13 @@ import type { Python, Usage } from "../host/src/index.ts";
 const TYPES: Record<string, string> = {
   ".html": "text/html",
   ".js": "text/javascript",
+  ".mjs": "text/javascript",
   ".css": "text/css",
   ".wasm": "application/wasm",
 };
 
 /** As any static host: no header but the type. */
-async function serve(folder: string): Promise<{ url: string; close: () => void }> {
+export async function serve(folder: string): Promise<{ url: string; close: () => void }> {
   const server = createServer((request, response) => {
     const name = normalize(decodeURIComponent(new URL(request.url ?? "/", "http://x").pathname));
     const path = join(folder, name.endsWith("/") ? `${name}index.html` : name);
