@@ -1,5 +1,7 @@
 // Runs as a page has them: streams, interrupts, ends.
 
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openPage, run, type Browser } from "./browser.ts";
 
@@ -134,4 +136,12 @@ test("a file that cannot be loaded is named", async () => {
   await page.reload();
   await expect.poll(() => page.getByRole("status").textContent()).toMatch(/cannot load .*core-.*404/);
   await context.close();
+});
+
+test("recursion without end, in whatever part of CPython, is an exception", async () => {
+  const path = join(import.meta.dirname, "../../guest/tests/recursion_paths.py");
+  const files = { "/home/web/paths.py": readFileSync(path, "utf8") };
+  const { outcome, stdout } = await run(browser.page, { args: ["paths.py"], files });
+  expect(outcome).toBe("exited 0");
+  expect(stdout).toMatch(/\d{3} passed, 0 failed/);
 });

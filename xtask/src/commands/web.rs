@@ -81,10 +81,12 @@ impl Tools {
         })
     }
 
-    /// Checks the types and builds web/dist.
+    /// Checks the types and builds web/dist: the page, and the npm package for pages of others.
     pub fn build(&self) -> Result<()> {
         run_visibly(&mut self.program("tsc"))?;
-        run_visibly(self.program("vite").args(["build", "--logLevel=error"]))
+        run_visibly(self.program("vite").args(["build", "--logLevel=error"]))?;
+        run_visibly(self.program("vite").args(["build", "--logLevel=error", "--config=vite.package.config.ts"]))?;
+        run_visibly(self.program("tsc").arg("--project=tsconfig.package.json"))
     }
 
     /// A program of an npm package, to be run in web/.
