@@ -75,13 +75,26 @@ static void use_annexes(void)
     PyObject_SetArenaAllocator(&(PyObjectArenaAllocator){arenas.ctx, allocate_arena, free_arena});
 }
 
+int vtwasm_c_recursion_limit = VTWASM_C_RECURSION_LIMIT_FOR(VTWASM_NATIVE_STACK);
+
+/* The host has fewer units for a thread than Python counts on; an image's thread counts already. */
+static void limit_recursion(uint32_t native_stack)
+{
+    int limit = VTWASM_C_RECURSION_LIMIT_FOR(native_stack);
+    if (vt_is_resumed)
+        _PyRuntime.main_tstate->c_recursion_remaining += limit - vtwasm_c_recursion_limit;
+    vtwasm_c_recursion_limit = limit;
+}
+
 void vt_python_start(void)
 {
     use_annexes();
+    control.native_stack = VTWASM_NATIVE_STACK;
     control.tstate = (uint32_t)(uintptr_t)&_Py_tss_tstate;
     control.woken = (uint32_t)(uintptr_t)&vt_woken;
     vt_woken.count = 0;
     fibers_control(&control, &control, sizeof control);
+    limit_recursion(control.native_stack);
 }
 
 void __real__PyEval_SetSwitchInterval(unsigned long microseconds);

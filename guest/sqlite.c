@@ -83,7 +83,7 @@ int __wrap_sqlite3_initialize(void)
 
 /* Shadow stack, and units of c_recursion_remaining, that one statement may take. */
 #define STACK ((size_t)512 << 10)
-#define UNITS 700
+#define UNITS Py_MIN(700, vtwasm_c_recursion_limit / 4)
 /* Units that a function called from SQL finds gone. */
 #define CALLBACK_UNITS 4
 

@@ -40,7 +40,7 @@ void vtwasm_give_way(void);
 /* --- The native stack -------------------------------------------------------------------------
  *
  * What a fiber's native stack has for wasm: the host's WASM_STACK (host/vtwasm/src/engine.rs), which
- * refuses a guest that counts on more (python.c tells it). wasm code cannot see how much is left, so depth is counted, and these
+ * refuses a guest that counts on more (python.c tells it), or what a host with less says. wasm code cannot see how much is left, so depth is counted, and these
  * are measured (guest/tests/recursion_paths.py): the most that a path of CPython takes for
  *  - one unit of c_recursion_remaining: VTWASM_UNIT_STACK; most take 250 to 600 bytes;
  *  - one level of the parser: VTWASM_PARSER_LEVEL_STACK;
@@ -55,9 +55,11 @@ void vtwasm_give_way(void);
  * the RecursionError that it should, and not in the parser's MemoryError. */
 #define VTWASM_PARSER_LEVELS_AT_LEAST 200
 #define VTWASM_MARSHAL_LEVELS_PER_UNIT 2
-#define VTWASM_C_RECURSION_LIMIT \
-    ((VTWASM_NATIVE_STACK - VTWASM_PARSER_LEVEL_STACK * VTWASM_PARSER_LEVELS_AT_LEAST) \
+#define VTWASM_C_RECURSION_LIMIT_FOR(native_stack) \
+    (((int)(native_stack) - VTWASM_PARSER_LEVEL_STACK * VTWASM_PARSER_LEVELS_AT_LEAST) \
      / VTWASM_UNIT_STACK)
+extern int vtwasm_c_recursion_limit;
+#define VTWASM_C_RECURSION_LIMIT vtwasm_c_recursion_limit
 
 /* --- The shadow stack -----------------------------------------------------------------------
  *

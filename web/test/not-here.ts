@@ -2,8 +2,6 @@
 // after all is a failure too.
 
 const SOCKETS = "a page has no network sockets, and its host has none of its own for loopback yet";
-const STACK =
-  "V8 gives a suspended stack about 1 MiB, and the guest's limits of recursion count on 3.9 (README.md)";
 
 export const NOT_HERE: Record<string, string> = {
   asyncio_streams_threads: SOCKETS,
@@ -11,6 +9,4 @@ export const NOT_HERE: Record<string, string> = {
   echo_threads: SOCKETS,
   servers: SOCKETS,
   tls_garbage: SOCKETS,
-  recursion: STACK,
-  recursion_small_stack: STACK,
 };
