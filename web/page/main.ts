@@ -66,7 +66,10 @@ async function start(code: string | null): Promise<void> {
     env: { PYTHON_BASIC_REPL: "1" },
     stdout: (bytes: Uint8Array) => terminal.write(bytes),
     stderr: (bytes: Uint8Array) => terminal.write(bytes),
-    trace: (events: Float64Array) => timeline.add(events),
+    trace: (events: Float64Array) => {
+      timeline.add(events);
+      view.draw();
+    },
   };
   const run = code === null ? python.start(["-i"], options) : python.run(code, options);
   const own = { run, isRepl: code === null, timeline, isPaused: false };

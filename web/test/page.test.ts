@@ -299,6 +299,7 @@ for (const { name, colorScheme, width, height } of LOOKS)
     await page.goto(page.url().replace(/#.*/, ""));
     await page.reload();
     await expect.poll(status, { timeout: 30_000 }).toBe("Ready");
+    await page.getByLabel("Example").selectOption({ label: EXAMPLES[4].name });
     await runInPage(codeOf(EXAMPLES[4]));
     await page.getByRole("listbox").focus();
     await page.keyboard.press("End");

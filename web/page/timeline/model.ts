@@ -75,6 +75,11 @@ export class Timeline {
     return this.#last + (performance.now() - this.#arrived) * 1e6;
   }
 
+  /** Whether nothing has happened for a while. */
+  get isQuiet(): boolean {
+    return performance.now() - this.#arrived > 1000;
+  }
+
   add(events: Float64Array): void {
     if (this.isFull) return;
     for (let i = 0; i < events.length; i += NUMBERS) {

@@ -10,6 +10,8 @@ const LABELS_FROM = 10;
 const SHORTEST = 1_000;
 const LONGEST = 3_600e9;
 const FRAME_MS = 40;
+/** While nothing happens but that time goes on. */
+const QUIET_FRAME_MS = 250;
 
 type Kind = "running" | "ready" | "asleep" | "lock" | "io" | "over";
 
@@ -51,6 +53,7 @@ export class TimelineView {
   #pointer: { x: number; y: number } | null = null;
   #isDue = false;
   #drawn = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(scroller: HTMLElement, timeline: Timeline) {
     this.timeline = timeline;
@@ -67,6 +70,7 @@ export class TimelineView {
       this.draw();
     });
     new ResizeObserver(() => this.draw()).observe(scroller);
+    document.addEventListener("visibilitychange", () => this.draw());
     scroller.addEventListener("scroll", () => this.draw());
     this.#listen();
   }
@@ -147,7 +151,9 @@ export class TimelineView {
       this.#isDue = false;
       this.#paint();
       // While time goes on, so does what can be seen.
-      if (!this.timeline.isHeld && !document.hidden) setTimeout(() => this.draw(), FRAME_MS);
+      clearTimeout(this.#timer);
+      if (this.timeline.isHeld || document.hidden) return;
+      this.#timer = setTimeout(() => this.draw(), this.timeline.isQuiet ? QUIET_FRAME_MS : FRAME_MS);
     });
   }
 
