@@ -85,7 +85,11 @@ impl Tools {
     pub fn build(&self) -> Result<()> {
         run_visibly(&mut self.program("tsc"))?;
         run_visibly(self.program("vite").args(["build", "--logLevel=error"]))?;
-        run_visibly(self.program("vite").args(["build", "--logLevel=error", "--config=vite.package.config.ts"]))?;
+        run_visibly(self.program("vite").args([
+            "build",
+            "--logLevel=error",
+            "--config=vite.package.config.ts",
+        ]))?;
         run_visibly(self.program("tsc").arg("--project=tsconfig.package.json"))
     }
 
