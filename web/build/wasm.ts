@@ -46,6 +46,7 @@ export class Reader {
 
   bytes(length: number): Uint8Array {
     this.position += length;
+    if (this.position > this.#bytes.length) throw new Error("the WebAssembly module ends too early");
     return this.#bytes.subarray(this.position - length, this.position);
   }
 

@@ -50,6 +50,7 @@ function fibers({ abi, fibers }: Host): WebAssembly.ModuleImports {
     ),
     // 0 is no fiber: it is what the interpreter's loop calls (build/rewrite.ts).
     unpark: (fiber: number) => (fiber === 0 ? fibers.clockTick() : fibers.unpark(fiber >>> 0)),
+    tick: () => fibers.clockTick(),
     finish: () => fibers.finish(),
     exit: (code: number) => {
       throw new Stop({ type: "exited", code: code >>> 0 });
