@@ -90,7 +90,7 @@ impl Tools {
             "--logLevel=error",
             "--config=vite.package.config.ts",
         ]))?;
-        run_visibly(self.program("tsc").arg("--project=tsconfig.package.json"))
+        run_visibly(self.program("tsc").args(["--project", "tsconfig.package.json"]))
     }
 
     /// A program of an npm package, to be run in web/.
