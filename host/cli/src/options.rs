@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::jobs::{JobOptions, TenantOptions};
 use crate::python_flags::PythonFlags;
+use crate::serve::ServeOptions;
 use crate::units;
 
 /// Runs Python programs in a sandbox, every threading.Thread on a fiber of its own
@@ -25,6 +27,12 @@ pub enum Command {
     Run(Box<RunOptions>),
     /// Keep a Python that has imported modules, or run a script, for runs to start from
     Snapshot(Box<SnapshotOptions>),
+    /// Run Python jobs of many tenants: an HTTP service with a queue
+    Serve(ServeOptions),
+    /// Submit jobs to a service, and see what becomes of them
+    Job(JobOptions),
+    /// Make and change the tenants of a service
+    Tenant(TenantOptions),
     /// Tell which Python, engine, kernel features and limits are in use
     Doctor,
 }

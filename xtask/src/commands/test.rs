@@ -123,13 +123,13 @@ impl Test {
     /// The product and its developer's commands apart: together they would ask for other features of
     /// wasmtime's libraries than the build does, and so compile all of them once more.
     fn cargo_tests(&self, built: &mut Built) -> Result<[Command; 2]> {
+        // The tests of the job runner find PostgreSQL here, and those of packages pip, where the machine has
+        // neither uv nor pip.
         let mut path = env::var_os("PATH").unwrap_or_default();
-        if self.filter.is_none() {
-            // Where the machine has neither uv nor pip, the tests of packages find this pip.
-            path.push(":");
-            path.push(built.session.recipe.peers()?.join("bin"));
-        }
-        Ok([PRODUCT.as_slice(), &["--package=xtask"]].map(|arguments| {
+        path.push(":");
+        path.push(built.session.recipe.peers()?.join("bin"));
+        let product = [PRODUCT.as_slice(), &["--package=vtwasm-server"]].concat();
+        Ok([product.as_slice(), &["--package=xtask"]].map(|arguments| {
             let mut command = cargo(&built.session, &built.python);
             command
                 .env("PATH", &path)

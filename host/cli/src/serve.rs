@@ -1,0 +1,248 @@
+//! `vtwasm serve`: the service of the crate `vtwasm-server`, from flags.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
+use vtwasm::Engine;
+use vtwasm_server::{Database, Error, Options, Role, Service, WorkerOptions};
+
+use crate::artifact;
+use crate::failure::{Failure, say};
+use crate::units;
+
+const AFTER_HELP: &str = "\
+Without flags: an SQLite file in the user's data folder, requests from this machine only, and a first
+tenant whose token is printed once. It speaks HTTP; for TLS put a proxy before it.
+
+Examples:
+  vtwasm serve
+  vtwasm serve --database postgres://jobs@db.internal/jobs --listen 0.0.0.0:8210 --role api
+  vtwasm serve --database postgres://jobs@db.internal/jobs --role worker --slots 32";
+
+/// The flags of `vtwasm serve`.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct ServeOptions {
+    /// Where jobs are kept: a file for SQLite, or postgres://USER:PASSWORD@HOST/NAME
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        env = "VTWASM_DATABASE",
+        hide_env_values = true
+    )]
+    pub database: Option<String>,
+
+    /// Where requests come in; port 0 is any that is free
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        env = "VTWASM_LISTEN",
+        default_value = "127.0.0.1:8210"
+    )]
+    pub listen: SocketAddr,
+
+    /// Whether it answers requests, runs jobs (it still tells of its health), or both
+    #[arg(long, value_name = "ROLE", env = "VTWASM_ROLE", default_value = "all")]
+    pub role: RoleName,
+
+    /// Jobs that run at once
+    #[arg(long, value_name = "N", env = "VTWASM_SLOTS", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub slots: u16,
+
+    /// When a worker is not heard of for so long, its jobs start again elsewhere
+    #[arg(long, value_name = "TIME", env = "VTWASM_LEASE", default_value = "15s", value_parser = lease)]
+    pub lease: Duration,
+
+    /// At SIGTERM, running jobs may go on for so long; then they are given back to the queue
+    #[arg(long, value_name = "TIME", env = "VTWASM_DRAIN", default_value = "30s", value_parser = units::duration)]
+    pub drain: Duration,
+
+    /// How events are written to stderr
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "VTWASM_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// What it does.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RoleName {
+    /// Both.
+    All,
+    /// Answers requests.
+    Api,
+    /// Runs jobs.
+    Worker,
+}
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// An object a line.
+    Json,
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = units::duration(text)?;
+    if (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&lease) {
+        return Ok(lease);
+    }
+    Err("out of range: from 1s to 1h".into())
+}
+
+/// Serves until a signal says to leave.
+pub fn serve(options: &ServeOptions) -> Result<u8> {
+    log_events(options.log_format);
+    let options = Options {
+        database: database(options.database.as_deref())?,
+        listen: options.listen,
+        role: match options.role {
+            RoleName::All => Role::All,
+            RoleName::Api => Role::Api,
+            RoleName::Worker => Role::Worker,
+        },
+        worker: WorkerOptions {
+            slots: options.slots.into(),
+            lease: options.lease,
+            drain: options.drain,
+        },
+    };
+    crate::network::files();
+    let python = match options.role {
+        Role::Api => None,
+        _ => {
+            let engine = Engine::for_short_runs().context("starting the WebAssembly engine")?;
+            Some(artifact::open(&engine)?)
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        let open = Service::open(&options, || {
+            python.ok_or_else(|| Error::Invalid("no Python".into()))
+        });
+        let service = open.await.map_err(|error| explained(error, &options))?;
+        announce(&service, &options)?;
+        service
+            .run(async {
+                let [terminate, interrupt] = &mut signals;
+                if let (Ok(terminate), Ok(interrupt)) = (terminate, interrupt) {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                }
+                say(
+                    "vtwasm",
+                    "leaving: running jobs come to their end first; a second Ctrl-C ends them now",
+                );
+                tokio::spawn(async {
+                    if let Ok(mut again) = signal(SignalKind::interrupt()) {
+                        again.recv().await;
+                        // Their leases end, and they start again.
+                        std::process::exit(130);
+                    }
+                });
+            })
+            .await;
+        Ok(0)
+    })
+}
+
+fn log_events(format: LogFormat) {
+    // sqlx tells of each notice of the database.
+    let wanted = Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target("sqlx", LevelFilter::WARN);
+    let events = tracing_subscriber::registry().with(wanted);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => events.with(lines.with_ansi(false)).init(),
+        LogFormat::Json => events.with(lines.json().flatten_event(true)).init(),
+    }
+}
+
+fn announce(service: &Service, options: &Options) -> Result<()> {
+    let what = match options.role {
+        Role::Worker => "runs jobs; its health is at",
+        _ => "serves",
+    };
+    say("vtwasm", &format!("{what} http://{}", service.address()?));
+    if let Some(token) = service.first_token() {
+        say(
+            "vtwasm",
+            "the first tenant is `default`, an operator too; its token is shown only now:",
+        );
+        println!("VTWASM_TOKEN={token}");
+    }
+    Ok(())
+}
+
+fn database(named: Option<&str>) -> Result<Database> {
+    match named {
+        Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            Ok(Database::Postgres(url.to_owned()))
+        }
+        Some(other) if other.contains("://") => {
+            let scheme = other.split("://").next().unwrap_or_default();
+            let hint = "give a file, or postgres://USER:PASSWORD@HOST/NAME";
+            Err(
+                Failure::usage(format!("--database: there is no support for {scheme}://"))
+                    .hint(hint)
+                    .into(),
+            )
+        }
+        Some(file) => Ok(Database::Sqlite(file.into())),
+        None => Ok(Database::Sqlite(data_folder()?.join("jobs.db"))),
+    }
+}
+
+/// `vtwasm` in the user's data folder.
+fn data_folder() -> Result<PathBuf> {
+    let set = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let folder = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
+    let folder = folder.ok_or_else(|| {
+        Failure::usage("there is no data folder: HOME is not set").hint("name a file: --database=FILE")
+    })?;
+    Ok(folder.join("vtwasm"))
+}
+
+fn explained(error: Error, options: &Options) -> anyhow::Error {
+    let hint = match (&error, &options.database) {
+        (Error::Io { .. }, _) => "choose another with --listen or --database",
+        (Error::Database(_), Database::Postgres(_)) => {
+            "see that PostgreSQL runs there, and that the user may make tables"
+        }
+        (Error::Database(_), Database::Sqlite(_)) => {
+            "see that the file and its folder can be written, or name another with --database"
+        }
+        _ => return error.into(),
+    };
+    // The address may have a password.
+    let what = match &options.database {
+        Database::Sqlite(file) => format!("opening {}", file.display()),
+        Database::Postgres(_) => "opening PostgreSQL".into(),
+    };
+    let message = match &error {
+        Error::Database(source) => format!("{what}: {source}"),
+        Error::Io { source, .. } => format!("{error}: {source}"),
+        other => other.to_string(),
+    };
+    Failure::host(message).hint(hint).into()
+}

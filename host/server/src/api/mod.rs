@@ -1,0 +1,141 @@
+//! HTTP under /v1. Each handler says what it needs of its caller by the type of its argument: see [`auth`].
+
+mod auth;
+mod jobs;
+mod logs;
+mod operation;
+mod problem;
+mod tenants;
+
+use crate::store::Store;
+use crate::worker::Worker;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use problem::Problem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::timeout;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Bytes of a request's body.
+const LARGEST_BODY: usize = 4 << 20;
+/// For a request's body to arrive and the answer to begin.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct State {
+    store: Store,
+    worker: Option<Worker>,
+    leaving: Arc<AtomicBool>,
+}
+
+impl State {
+    /// Of a service, with its worker if it has one.
+    pub fn new(store: Store, worker: Option<Worker>) -> State {
+        State {
+            store,
+            worker,
+            leaving: Arc::default(),
+        }
+    }
+
+    pub(crate) fn worker(&self) -> Option<&Worker> {
+        self.worker.as_ref()
+    }
+
+    /// From now on it is not ready for more.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "vtwasm jobs",
+        description = "Python jobs of many tenants, each in a sandbox of its own. Errors are problem documents (RFC 9457).",
+        version = "1"
+    ),
+    security(("token" = []))
+)]
+struct Document;
+
+/// All of it: the API, and who asks for the service's health.
+pub fn router(state: State) -> Router {
+    let (router, document) = versioned().split_for_parts();
+    let text = document_text(document);
+    let router = router
+        .route(
+            "/v1/openapi.json",
+            axum::routing::get(move || operation::json(text)),
+        )
+        .merge(operation::router());
+    finished(router, state)
+}
+
+/// For a process that runs jobs only.
+pub(crate) fn health_router(state: State) -> Router {
+    finished(operation::router(), state)
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> String {
+    document_text(versioned().split_for_parts().1)
+}
+
+fn versioned() -> OpenApiRouter<State> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(jobs::submit, jobs::list))
+        .routes(routes!(jobs::get))
+        .routes(routes!(jobs::result))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(logs::logs))
+        .routes(routes!(tenants::add, tenants::list))
+        .routes(routes!(tenants::get, tenants::change))
+        .routes(routes!(tenants::add_token, tenants::list_tokens))
+        .routes(routes!(tenants::remove_token))
+}
+
+fn document_text(mut document: utoipa::openapi::OpenApi) -> String {
+    let components = document.components.get_or_insert_default();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    components.add_security_scheme("token", bearer);
+    let mut text = document.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn finished(router: Router<State>, state: State) -> Router {
+    router
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
+        })
+        .layer(from_fn(in_time))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(state)
+}
+
+/// A body that comes slowly and a database that hangs hold nobody for ever.
+async fn in_time(request: Request, next: Next) -> Response {
+    match timeout(ANSWER_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("no answer within {} s; try again", ANSWER_TIMEOUT.as_secs());
+            Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
+        }
+    }
+}

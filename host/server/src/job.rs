@@ -1,0 +1,248 @@
+//! A job: what is submitted, and what is told of it.
+
+use crate::error::{Error, Result};
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Where a job is, in Celery's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum State {
+    /// It waits for its first start.
+    Pending,
+    /// It runs.
+    Started,
+    /// It waits for another start, after a failure or the loss of its worker.
+    Retry,
+    /// It came to its end, and its exit code was 0.
+    Success,
+    /// It failed for the last time.
+    Failure,
+    /// It was cancelled, or its time to live was over before it started.
+    Revoked,
+}
+
+impl State {
+    const NAMES: [(State, &str); 6] = [
+        (State::Pending, "PENDING"),
+        (State::Started, "STARTED"),
+        (State::Retry, "RETRY"),
+        (State::Success, "SUCCESS"),
+        (State::Failure, "FAILURE"),
+        (State::Revoked, "REVOKED"),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let mut names = State::NAMES.iter();
+        names
+            .find(|(state, _)| *state == self)
+            .map_or("", |(_, name)| name)
+    }
+
+    /// The state of that name.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn named(name: &str) -> Result<State> {
+        let found = State::NAMES.iter().find(|(_, known)| *known == name);
+        let (state, _) = found.ok_or_else(|| {
+            let known = State::NAMES.map(|(_, name)| name).join(", ");
+            Error::Invalid(format!("{name:?} is no state: they are {known}"))
+        })?;
+        Ok(*state)
+    }
+
+    /// Whether nothing will change any more, unless the tenant asks for a retry.
+    pub fn is_final(self) -> bool {
+        matches!(self, State::Success | State::Failure | State::Revoked)
+    }
+}
+
+/// What a tenant submits.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// Python code. If it has a function `main`, that is called with the arguments, and what it
+    /// returns is the result.
+    #[schema(example = "def main(n):\n    return n * n")]
+    pub source: String,
+    /// An object for keyword arguments of `main`, or an array for positional ones.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    #[schema(value_type = Option<Object>)]
+    pub arguments: Value,
+    /// What the program reads from its stdin.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stdin: String,
+    /// Its environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+    /// Less than what the tenant allows for one job.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Of two jobs that wait the one with the higher priority starts first, whose ever it is: -9 to 9.
+    #[serde(default)]
+    #[schema(minimum = -9, maximum = 9)]
+    pub priority: i64,
+    /// Seconds to wait before it may start.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub delay: f64,
+    /// Seconds after which it is not started any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(exclusive_minimum = 0)]
+    pub time_to_live: Option<f64>,
+    /// How often it is started again when it fails: 0 to 100.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 100)]
+    pub retries: i64,
+    /// Seconds before the first retry; before each further one twice as many, up to an hour.
+    #[serde(default = "one_second")]
+    #[schema(minimum = 0)]
+    pub backoff: f64,
+}
+
+fn one_second() -> f64 {
+    1.0
+}
+
+/// Limits of one job. What is left out is the tenant's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Seconds of processor time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(exclusive_minimum = 0)]
+    pub cpu_time: Option<f64>,
+    /// Seconds from its start to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(exclusive_minimum = 0)]
+    pub wall_time: Option<f64>,
+    /// Bytes to stdout and stderr.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<u64>,
+    /// Threads besides the main one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u32>,
+}
+
+/// A year: longer delays are mistakes.
+const LONGEST_SECONDS: f64 = 366.0 * 86_400.0;
+
+impl Submission {
+    /// Refuses what cannot be done.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn check(&self) -> Result<()> {
+        let seconds = |value: f64| (0.0..=LONGEST_SECONDS).contains(&value);
+        let positive = |value: Option<f64>| value.is_none_or(|value| value > 0.0 && seconds(value));
+        let problem = if self.source.trim().is_empty() {
+            "source: it is empty"
+        } else if !matches!(self.arguments, Value::Null | Value::Object(_) | Value::Array(_)) {
+            "arguments: neither an object nor an array"
+        } else if !self.environment.keys().all(|name| is_variable(name)) {
+            "environment: a name has letters, digits and underscores only, and no digit at its start"
+        } else if self.environment.values().any(|value| value.contains('\0')) {
+            "environment: a value has a NUL"
+        } else if !(-9..=9).contains(&self.priority) {
+            "priority: from -9 to 9"
+        } else if !(0..=100).contains(&self.retries) {
+            "retries: from 0 to 100"
+        } else if !seconds(self.delay) {
+            "delay: from 0 to a year, in seconds"
+        } else if !seconds(self.backoff) {
+            "backoff: from 0 to a year, in seconds"
+        } else if !positive(self.time_to_live) {
+            "time_to_live: up to a year, in seconds"
+        } else if !positive(self.limits.cpu_time) || !positive(self.limits.wall_time) {
+            "limits: a time is more than 0 seconds, and at most a year"
+        } else if self.limits.memory == Some(0) || self.limits.output == Some(0) {
+            "limits: memory and output are more than 0 bytes"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Invalid(problem.into()))
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A job, as its tenant sees it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Job {
+    /// Its name.
+    #[schema(example = "job_0199f3a5c7d0b1c2d3e4f5061728394a")]
+    pub id: String,
+    /// Where it is.
+    pub state: State,
+    /// Of its tenant's jobs and others': -9 to 9.
+    pub priority: i64,
+    /// How often it has started.
+    pub attempt: i64,
+    /// When it was submitted.
+    #[schema(value_type = String, format = DateTime)]
+    pub created: Time,
+    /// It does not start before.
+    #[schema(value_type = String, format = DateTime)]
+    pub not_before: Time,
+    /// It does not start after.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires: Option<Time>,
+    /// When its last attempt started.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started: Option<Time>,
+    /// When it came to its end.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished: Option<Time>,
+    /// It runs, and will be ended.
+    pub cancel_requested: bool,
+    /// The limit that its last attempt hit: `cpu_time`, `wall_time`, `output` or `memory`.
+    pub limit: Option<String>,
+    /// What went wrong in its last attempt.
+    #[schema(example = "ValueError: no such customer")]
+    pub error: Option<String>,
+    /// What its last attempt ended with.
+    pub exit_code: Option<i64>,
+    /// What its last attempt used, once that is over.
+    pub usage: Option<Usage>,
+}
+
+/// What one attempt used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct Usage {
+    /// Seconds of processor time.
+    pub cpu_time: f64,
+    /// Seconds from its start to its end.
+    pub wall_time: f64,
+    /// Bytes, at its peak.
+    pub memory: i64,
+    /// Bytes that were written to stdout and stderr.
+    pub output: i64,
+}
+
+/// A piece of what a job wrote.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Chunk {
+    /// In which attempt.
+    pub attempt: i64,
+    /// Its place among the attempt's.
+    pub seq: i64,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// When it was written.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// What.
+    pub text: String,
+}

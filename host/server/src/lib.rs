@@ -1,0 +1,33 @@
+//! A service to which many tenants hand Python jobs, each of which runs in a sandbox of its own: `vtwasm serve`.
+//!
+//! # Layout
+//! In the order in which a job meets them:
+//! - [`api`]: HTTP, and who may ask for what;
+//! - [`job`], [`tenant`]: what is asked for, and what is told;
+//! - [`store`]: where it is kept; [`store::queue`](store) decides who is next;
+//! - [`worker`]: takes jobs while it has slots, keeps its leases, drains;
+//! - [`run`]: one job in its sandbox; [`output`]: what it writes, on its way into the store;
+//! - [`serve`]: all of it as one service; [`wake`]: news between its parts;
+//! - [`error`], [`id`], [`time`].
+
+mod api;
+mod error;
+mod id;
+mod job;
+mod output;
+mod run;
+mod serve;
+mod store;
+mod tenant;
+mod time;
+mod wake;
+mod worker;
+
+pub use api::{openapi, router};
+pub use error::{Error, Result};
+pub use job::{Chunk, Job, Limits, State, Submission, Usage};
+pub use serve::{Database, Options, Role, Service};
+pub use store::{Claimed, End, Page, Store, Submitted, Verdict};
+pub use tenant::{Caller, Quotas, Rules, Scope, Tenant, Token};
+pub use time::Time;
+pub use worker::{Worker, WorkerOptions};

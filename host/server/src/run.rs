@@ -1,0 +1,280 @@
+//! One job in a sandbox of its own.
+
+use crate::error::Result;
+use crate::job::{Submission, Usage};
+use crate::output::{Stream, streams};
+use crate::store::{Claimed, End, Store, Verdict};
+use serde::de::IgnoredAny;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::runtime;
+use vtwasm::{Handle, HostError, Input, Limit, Outcome, Output, Python, Report, Sandbox, Value};
+
+/// What the interpreter runs; it asks for the job's code.
+const PROGRAM: &str = include_str!("job.py");
+/// The module that `job.py` speaks to the host by.
+const MODULE: &str = "vtwasm_job";
+/// A killed run's streams are closed by tasks that may still be writing.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// Why a run is ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Its tenant wants it.
+    Cancelled,
+    /// Its lease is over, and it is somebody else's.
+    Lost,
+    /// This process leaves.
+    Leaving,
+}
+
+/// Ends a run from outside, before it has begun, too. The first reason counts.
+#[derive(Default)]
+pub(crate) struct Brake(Mutex<(Option<Why>, Option<Handle>)>);
+
+impl Brake {
+    fn lock(&self) -> MutexGuard<'_, (Option<Why>, Option<Handle>)> {
+        self.0.lock().expect("no code panics with the lock")
+    }
+
+    pub(crate) fn stop(&self, why: Why) {
+        let mut state = self.lock();
+        state.0.get_or_insert(why);
+        if let Some(handle) = &state.1 {
+            handle.kill();
+        }
+    }
+
+    fn attach(&self, handle: Handle) {
+        let mut state = self.lock();
+        if state.0.is_some() {
+            handle.kill();
+        }
+        state.1 = Some(handle);
+    }
+
+    pub(crate) fn why(&self) -> Option<Why> {
+        self.lock().0
+    }
+}
+
+/// What `job.py` says of the job.
+#[derive(Default)]
+struct Said {
+    result: Option<String>,
+    error: Option<String>,
+}
+
+/// Runs a job to its end, which is written by the caller; the output that is left is in it.
+pub(crate) async fn run(
+    python: &Python,
+    sandboxes: &runtime::Handle,
+    store: &Store,
+    job: &Claimed,
+    brake: &Brake,
+) -> (End, crate::output::Rest) {
+    let said = Arc::new(Mutex::new(Said::default()));
+    let (stdout, stderr, gatherer) = streams();
+    let run = async {
+        let sandbox = match sandbox(python, job, stdout, stderr, &said) {
+            Ok(sandbox) => sandbox,
+            Err(error) => return failed(format!("the sandbox cannot be made: {}", chain(&error))),
+        };
+        brake.attach(sandbox.handle());
+        match sandboxes.spawn(sandbox.run()).await {
+            Ok(Ok(report)) => {
+                let said = std::mem::take(&mut *said.lock().expect("no code panics with the lock"));
+                end(&report, said, brake.why())
+            }
+            Ok(Err(error)) => failed(format!("vtwasm failed: {}", chain(&error))),
+            Err(_) => failed("vtwasm failed: its run panicked".into()),
+        }
+    };
+    let gathering = gatherer.gather(store, job);
+    tokio::pin!(run, gathering);
+    let (mut finished, mut rest) = (None, None);
+    while finished.is_none() {
+        tokio::select! {
+            end = &mut run => finished = Some(end),
+            left = &mut gathering, if rest.is_none() => rest = Some(left),
+        }
+    }
+    if rest.is_none() {
+        rest = tokio::time::timeout(CLOSING, gathering).await.ok();
+    }
+    let nothing = crate::output::Rest {
+        seq: 0,
+        pieces: Vec::new(),
+    };
+    (
+        finished.unwrap_or_else(|| failed("it has no end".into())),
+        rest.unwrap_or(nothing),
+    )
+}
+
+fn sandbox(
+    python: &Python,
+    job: &Claimed,
+    stdout: Stream,
+    stderr: Stream,
+    said: &Arc<Mutex<Said>>,
+) -> Result<Sandbox> {
+    let Submission {
+        source,
+        arguments,
+        stdin,
+        environment,
+        limits,
+        ..
+    } = &job.submission;
+    let network = job.rules.network()?;
+    let mut builder = Sandbox::builder(python);
+    for (name, value) in environment {
+        builder.env(name, value);
+    }
+    builder
+        .args(["python3", "-c", PROGRAM])
+        .env("VTWASM_JOB", &job.id)
+        .env("VTWASM_ATTEMPT", job.attempt.to_string())
+        .limits(job.rules.limits(limits))
+        .stdin(Input::Bytes(stdin.clone().into_bytes()))
+        .stdout(Output::AsyncWriter(Box::pin(stdout)))
+        .stderr(Output::AsyncWriter(Box::pin(stderr)));
+    if network.is_open()
+        && let Some(certificates) = vtwasm::host_certificates()
+    {
+        builder.certificates(certificates)?;
+    }
+    builder.network(network);
+    let submission = Value::List(vec![
+        source.as_str().into(),
+        arguments.to_string().as_str().into(),
+    ]);
+    builder.host_function(MODULE, "submission", move |_| {
+        let submission = submission.clone();
+        async { Ok(submission) }
+    })?;
+    let most = job.rules.result;
+    let by_result = said.clone();
+    builder.host_function(MODULE, "result", move |mut arguments| {
+        let result = arguments
+            .required(0, "result")
+            .and_then(|json| checked(json, most));
+        let told =
+            result.map(|json| by_result.lock().expect("no code panics with the lock").result = Some(json));
+        async { told }
+    })?;
+    let by_failure = said.clone();
+    builder.host_function(MODULE, "failed", move |mut arguments| {
+        let error = arguments.required::<String>(0, "error");
+        let told =
+            error.map(|error| by_failure.lock().expect("no code panics with the lock").error = Some(error));
+        async { told }
+    })?;
+    Ok(builder.build()?)
+}
+
+/// The job's code may call this itself, with anything.
+fn checked(json: String, most: usize) -> Result<String, HostError> {
+    if json.len() > most {
+        let message = format!(
+            "the result has {} bytes as JSON, and {most} are allowed",
+            json.len()
+        );
+        return Err(HostError::new("ValueError", message));
+    }
+    match serde_json::from_str::<IgnoredAny>(&json) {
+        Ok(_) if !json.contains('\0') => Ok(json),
+        Ok(_) => Err(HostError::new("ValueError", "the result has a NUL")),
+        Err(error) => Err(HostError::new(
+            "ValueError",
+            format!("the result is no JSON: {error}"),
+        )),
+    }
+}
+
+fn end(report: &Report, said: Said, why: Option<Why>) -> End {
+    let usage = Usage {
+        cpu_time: report.usage.cpu_time.as_secs_f64(),
+        wall_time: report.usage.wall_time.as_secs_f64(),
+        memory: i64::try_from(report.usage.peak_memory).unwrap_or(i64::MAX),
+        output: i64::try_from(report.usage.output).unwrap_or(i64::MAX),
+    };
+    let mut end = End {
+        usage,
+        ..failed(String::new())
+    };
+    let error = match &report.outcome {
+        Outcome::Exited(0) => {
+            end.verdict = Verdict::Success;
+            end.result = said.result;
+            end.exit_code = Some(0);
+            None
+        }
+        Outcome::Exited(code) => {
+            end.exit_code = Some((*code).into());
+            let error = said.error.map(|error| error.replace('\0', "\u{fffd}"));
+            if error
+                .as_deref()
+                .is_some_and(|error| error.starts_with("MemoryError"))
+            {
+                end.limit = Some("memory");
+            }
+            Some(error.unwrap_or_else(|| format!("it ended with exit code {code}")))
+        }
+        Outcome::LimitHit(limit) => {
+            end.limit = Some(name(*limit));
+            Some(format!("it hit its limit of {limit}"))
+        }
+        Outcome::Killed => {
+            (end.verdict, end.limit) = match why {
+                Some(Why::Cancelled) => (Verdict::Revoked, None),
+                _ => (Verdict::GivenBack, None),
+            };
+            Some(
+                if end.verdict == Verdict::Revoked {
+                    "it was cancelled"
+                } else {
+                    "its worker left"
+                }
+                .into(),
+            )
+        }
+        Outcome::Deadlocked => Some("deadlock: every thread waited for another".into()),
+        Outcome::Trapped(_) => Some("Python itself crashed in the sandbox".into()),
+        other => Some(format!("it ended in an unknown way: {other:?}")),
+    };
+    End { error, ..end }
+}
+
+fn name(limit: Limit) -> &'static str {
+    match limit {
+        Limit::CpuTime => "cpu_time",
+        Limit::WallTime => "wall_time",
+        Limit::Output => "output",
+        Limit::Memory => "memory",
+        _ => "other",
+    }
+}
+
+fn failed(error: String) -> End {
+    End {
+        verdict: Verdict::Failure,
+        limit: None,
+        error: Some(error.replace('\0', "\u{fffd}")),
+        exit_code: None,
+        result: None,
+        usage: Usage::default(),
+    }
+}
+
+/// An error with its causes, for the tenant.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

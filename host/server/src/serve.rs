@@ -1,0 +1,187 @@
+//! The service: a database, an API, a worker, together in one process or each in its own.
+
+use crate::api;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::tenant::{Quotas, Scope};
+use crate::worker::{Worker, WorkerOptions};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use vtwasm::Python;
+
+/// Connections at once; further ones wait to be accepted.
+const CONNECTIONS: usize = 1024;
+/// For a request's head to arrive, and between requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// For answers that are under way when the service leaves.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// Where everything is kept.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// A file, for processes on one machine.
+    Sqlite(PathBuf),
+    /// An address: `postgres://…`.
+    Postgres(String),
+}
+
+/// What this process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Both.
+    All,
+    /// Answers requests.
+    Api,
+    /// Runs jobs; answers only who asks for its health.
+    Worker,
+}
+
+/// What a service is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where everything is kept.
+    pub database: Database,
+    /// Where requests come in; port 0 is any.
+    pub listen: SocketAddr,
+    /// What it does.
+    pub role: Role,
+    /// How it runs jobs.
+    pub worker: WorkerOptions,
+}
+
+/// A service that is ready to run.
+pub struct Service {
+    listener: TcpListener,
+    state: api::State,
+    role: Role,
+    first_token: Option<String>,
+}
+
+impl Service {
+    /// Opens the database and the port. `python` is not asked for by one that runs no jobs.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Io`].
+    pub async fn open(options: &Options, python: impl FnOnce() -> Result<Python>) -> Result<Service> {
+        let store = match &options.database {
+            Database::Sqlite(file) => {
+                if let Some(folder) = file.parent() {
+                    let made = std::fs::create_dir_all(folder);
+                    made.map_err(|source| failed(format!("make the folder {}", folder.display()), source))?;
+                }
+                Store::sqlite(file).await?
+            }
+            Database::Postgres(url) => Store::postgres(url).await?,
+        };
+        let listener = TcpListener::bind(options.listen).await;
+        let listener = listener.map_err(|source| failed(format!("listen on {}", options.listen), source))?;
+        let first_token = match options.role {
+            Role::Worker => None,
+            _ => first_tenant(&store).await?,
+        };
+        let worker = match options.role {
+            Role::Api => None,
+            _ => Some(Worker::new(store.clone(), python()?, options.worker.clone())?),
+        };
+        Ok(Service {
+            listener,
+            state: api::State::new(store, worker),
+            role: options.role,
+            first_token,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let address = self.listener.local_addr();
+        address.map_err(|source| failed("ask for the address".into(), source))
+    }
+
+    /// The token of the first tenant, if this database had none; it is told only this once.
+    pub fn first_token(&self) -> Option<&str> {
+        self.first_token.as_deref()
+    }
+
+    /// Runs until `leave` is ready and what is under way has come to its end. It answers until its jobs
+    /// are drained, and says meanwhile that it is not ready.
+    pub async fn run(self, leave: impl Future<Output = ()>) {
+        let router = match self.role {
+            Role::Worker => api::health_router(self.state.clone()),
+            _ => api::router(self.state.clone()),
+        };
+        let (closing, closed) = watch::channel(());
+        let answering = tokio::spawn(answer(self.listener, router, closed));
+        let leave = async {
+            leave.await;
+            self.state.leave();
+        };
+        match self.state.worker() {
+            Some(worker) => worker.work(leave).await,
+            None => leave.await,
+        }
+        drop(closing);
+        let _ = answering.await;
+    }
+}
+
+/// Makes the tenant `default` if there is none at all.
+async fn first_tenant(store: &Store) -> Result<Option<String>> {
+    if !store.tenants("", 1).await?.is_empty() {
+        return Ok(None);
+    }
+    match store.add_tenant("default", &Quotas::default()).await {
+        Ok(_) => {
+            let scopes = [Scope::Read, Scope::Write, Scope::Operator];
+            let (secret, _) = store.add_token("default", &scopes, None).await?;
+            Ok(Some(secret))
+        }
+        // Another process was faster.
+        Err(Error::Conflict(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Accepts connections until `closed`, then sees those to their end that are under way.
+async fn answer(listener: TcpListener, router: axum::Router, mut closed: watch::Receiver<()>) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let (places, graceful) = (Arc::new(Semaphore::new(CONNECTIONS)), GracefulShutdown::new());
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, most often: that passes.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            _ = closed.changed() => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let connection =
+            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that breaks off is no news.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    let _ = tokio::time::timeout(LAST_ANSWERS, graceful.shutdown()).await;
+}
+
+fn failed(action: String, source: std::io::Error) -> Error {
+    Error::Io { action, source }
+}

@@ -1,0 +1,211 @@
+//! What is kept: SQLite in one file, or PostgreSQL. The same statements serve both, with the words of
+//! [`Dialect`] where they differ; times are the database's, so that the clocks of several machines may differ.
+
+mod jobs;
+mod logs;
+mod queue;
+mod tenants;
+
+pub use jobs::{Page, Submitted};
+pub use queue::{Claimed, End, Verdict};
+
+use crate::error::{Error, Result};
+use crate::wake::Wake;
+use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Row, SqlSafeStr, Transaction};
+use std::path::Path;
+use std::time::Duration;
+
+/// In their order; what was released is never changed.
+const MIGRATIONS: &[(&str, &str)] = &[("first", include_str!("schema_1.sql"))];
+
+/// Where everything is kept.
+#[derive(Clone)]
+pub struct Store {
+    dialect: Dialect,
+    readers: AnyPool,
+    /// SQLite has one writer at a time; a second connection would wait by sleeping.
+    writers: AnyPool,
+    pub(crate) wake: Wake,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// Puts the dialect's words in: `$now`, `$skip` (rows that others have locked are passed over), `$hold`
+    /// (the rows of the alias `l` are locked) and `$ids` (the strings of the JSON list `$1`).
+    fn words(self, sql: &'static str) -> String {
+        let [now, skip, hold, ids] = match self {
+            Dialect::Sqlite => [
+                "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+                "",
+                "",
+                "(SELECT value FROM json_each($1))",
+            ],
+            Dialect::Postgres => [
+                "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+                "FOR UPDATE SKIP LOCKED",
+                "FOR UPDATE OF l",
+                "(SELECT json_array_elements_text($1::json))",
+            ],
+        };
+        let words = [("$now", now), ("$skip", skip), ("$hold", hold), ("$ids", ids)];
+        words
+            .iter()
+            .fold(sql.to_owned(), |sql, (word, meaning)| sql.replace(word, meaning))
+    }
+}
+
+/// Sees that a transaction is committed on purpose, or undone.
+pub(crate) type Work = Transaction<'static, Any>;
+
+/// A statement with its arguments.
+pub(crate) type Query = sqlx::query::Query<'static, Any, sqlx::any::AnyArguments>;
+
+impl Store {
+    /// Opens the file, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn sqlite(file: &Path) -> Result<Store> {
+        let path = file
+            .to_str()
+            .ok_or_else(|| Error::Address("the path is not UTF-8".into()))?;
+        // What would end the path in an address.
+        let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let url = format!("sqlite://{path}?mode=rwc");
+        let writers = sqlite(1).connect(&url).await?;
+        let store = Store {
+            dialect: Dialect::Sqlite,
+            readers: sqlite(4).connect(&url).await?,
+            writers,
+            wake: Wake::new(),
+        };
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// Connects to PostgreSQL: `postgres://user:password@host:port/database`.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Address`].
+    pub async fn postgres(url: &str) -> Result<Store> {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(Error::Address("it begins with postgres://".into()));
+        }
+        install_default_drivers();
+        let pool = AnyPoolOptions::new()
+            .max_connections(16)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect(url)
+            .await?;
+        let store = Store {
+            dialect: Dialect::Postgres,
+            readers: pool.clone(),
+            writers: pool,
+            wake: Wake::new(),
+        };
+        store.migrate().await?;
+        store.wake.listen(url).await?;
+        Ok(store)
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let migrations = MIGRATIONS.iter().zip(1..).map(|((name, sql), version)| {
+            let sql = sql.into_sql_str();
+            Migration::new(version, (*name).into(), MigrationType::Simple, sql, false)
+        });
+        Migrator::with_migrations(migrations.collect())
+            .run(&self.writers)
+            .await
+            .map_err(|error| Error::Database(error.into()))
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn ping(&self) -> Result<()> {
+        self.query("SELECT 1").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    /// Whether other processes tell of their work by themselves.
+    pub(crate) fn is_told(&self) -> bool {
+        self.dialect == Dialect::Postgres
+    }
+
+    fn query(&self, sql: &'static str) -> Query {
+        sqlx::query(AssertSqlSafe(self.dialect.words(sql)))
+    }
+
+    async fn begin(&self) -> Result<Work> {
+        // A transaction of SQLite that reads first cannot always go on to write.
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        };
+        Ok(self.writers.begin_with(begin).await?)
+    }
+
+    /// Tells all processes, once `work` is committed. Those of this one are told by the caller.
+    async fn tell(&self, work: &mut Work, news: String) -> Result<()> {
+        if self.dialect == Dialect::Postgres {
+            // The function's own type is none that a row of `Any` can have.
+            self.query("SELECT count(CAST(pg_notify('vtwasm', $1) AS TEXT))")
+                .bind(news)
+                .execute(&mut **work)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn sqlite(connections: u32) -> AnyPoolOptions {
+    install_default_drivers();
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        // Connections that rest cost nothing, and making one takes as long as twenty jobs.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                for pragma in [
+                    "PRAGMA busy_timeout = 10000",
+                    "PRAGMA journal_mode = WAL",
+                    // A crash of the machine may take the last moments, but no crash of a process does.
+                    "PRAGMA synchronous = NORMAL",
+                ] {
+                    sqlx::query(pragma).execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
+        })
+}
+
+/// A column that is there and of that type: the schema is ours.
+fn int(row: &AnyRow, column: &str) -> Result<i64> {
+    Ok(row.try_get(column)?)
+}
+
+fn text(row: &AnyRow, column: &str) -> Result<String> {
+    Ok(row.try_get(column)?)
+}
+
+fn maybe_int(row: &AnyRow, column: &str) -> Result<Option<i64>> {
+    Ok(row.try_get(column)?)
+}
+
+fn maybe_text(row: &AnyRow, column: &str) -> Result<Option<String>> {
+    Ok(row.try_get(column)?)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}

@@ -1,0 +1,380 @@
+//! Takes jobs while it has slots, renews their leases, and leaves without losing any.
+
+use crate::error::Result;
+use crate::id;
+use crate::job::State;
+use crate::output::Rest;
+use crate::run::{self, Brake, Why};
+use crate::store::{Claimed, End, Store};
+use crate::wake::News;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::{Notify, broadcast::error::RecvError};
+use tokio::time::{Instant, sleep, timeout};
+use vtwasm::Python;
+
+/// How a worker works.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// Jobs that run at once.
+    pub slots: usize,
+    /// For so long the database believes that a job runs, without news of it.
+    pub lease: Duration,
+    /// For so long running jobs may go on when the worker is to leave.
+    pub drain: Duration,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> WorkerOptions {
+        WorkerOptions {
+            slots: 16,
+            lease: Duration::from_secs(15),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Runs jobs. Clones share everything.
+#[derive(Clone)]
+pub struct Worker {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    store: Store,
+    python: Python,
+    /// Sandboxes compute on threads of their own, so that who asks is answered meanwhile.
+    sandboxes: Option<tokio::runtime::Runtime>,
+    options: WorkerOptions,
+    running: Mutex<HashMap<String, Arc<Running>>>,
+    /// A slot is free.
+    freed: Notify,
+    /// Ended with success, failure, revoked, and to start again.
+    ended: [AtomicU64; 4],
+}
+
+struct Running {
+    attempt: i64,
+    brake: Brake,
+    /// Until then nobody else runs it.
+    until: Mutex<Instant>,
+}
+
+impl Worker {
+    /// A worker that does nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if there are no threads to be had.
+    pub fn new(store: Store, python: Python, options: WorkerOptions) -> Result<Worker> {
+        let sandboxes = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("vtwasm-sandbox")
+            .enable_all()
+            .build();
+        let sandboxes = sandboxes.map_err(|source| crate::Error::Io {
+            action: "start threads".into(),
+            source,
+        })?;
+        Ok(Worker {
+            inner: Arc::new(Inner {
+                name: id::new("worker"),
+                store,
+                python,
+                sandboxes: Some(sandboxes),
+                options,
+                running: Mutex::default(),
+                freed: Notify::new(),
+                ended: Default::default(),
+            }),
+        })
+    }
+
+    /// Works until `leave` is ready and what runs is drained.
+    pub async fn work(&self, leave: impl Future<Output = ()>) {
+        let inner = &self.inner;
+        let helpers = [
+            tokio::spawn(inner.clone().keep_leases()),
+            tokio::spawn(inner.clone().recover()),
+            tokio::spawn(inner.clone().hear()),
+        ];
+        tokio::select! {
+            () = leave => {}
+            () = inner.clone().take() => {}
+        }
+        inner.drain().await;
+        for helper in helpers {
+            helper.abort();
+        }
+    }
+
+    /// Jobs that run here now, and slots.
+    pub fn load(&self) -> (usize, usize) {
+        (self.inner.lock().len(), self.inner.options.slots)
+    }
+
+    /// How many runs have ended here, by their job's state then.
+    pub fn ended(&self) -> [(State, u64); 4] {
+        let states = [State::Success, State::Failure, State::Revoked, State::Retry];
+        let mut counts = self.inner.ended.iter();
+        states.map(|state| {
+            (
+                state,
+                counts.next().map_or(0, |count| count.load(Ordering::Relaxed)),
+            )
+        })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Dropping it would wait for its threads, which an async task must not.
+        if let Some(sandboxes) = self.sandboxes.take() {
+            sandboxes.shutdown_background();
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Running>>> {
+        self.running.lock().expect("no code panics with the lock")
+    }
+
+    /// How long nobody looks into the database unasked: SQLite tells no other process of a change.
+    fn poll(&self) -> Duration {
+        Duration::from_millis(if self.store.is_told() { 2_000 } else { 200 })
+    }
+
+    /// Takes jobs for ever.
+    async fn take(self: Arc<Self>) {
+        let mut queue = self.store.wake.queue.subscribe();
+        loop {
+            let free = self.options.slots - self.lock().len();
+            if free == 0 {
+                self.freed.notified().await;
+                continue;
+            }
+            queue.mark_unchanged();
+            let asked = Instant::now();
+            match self.store.claim(&self.name, free, self.options.lease).await {
+                Ok(jobs) => {
+                    let full = jobs.len() == free;
+                    for job in jobs {
+                        self.clone().start(job, asked + self.options.lease);
+                    }
+                    if !full {
+                        self.wait_for_work(&mut queue).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "cannot take jobs");
+                    sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// Until there may be a job: somebody said so, or it is time.
+    async fn wait_for_work(&self, queue: &mut tokio::sync::watch::Receiver<()>) {
+        loop {
+            let next = self.store.next_start().await.ok().flatten();
+            // One that could start and was not taken waits for its tenant's quota.
+            let wait = next
+                .filter(|next| !next.is_zero())
+                .unwrap_or(self.poll())
+                .min(self.poll());
+            if timeout(wait, queue.changed()).await.is_ok() {
+                return;
+            }
+            if matches!(self.store.next_start().await, Ok(Some(Duration::ZERO))) {
+                return;
+            }
+        }
+    }
+
+    fn start(self: Arc<Self>, job: Claimed, until: Instant) {
+        let running = Arc::new(Running {
+            attempt: job.attempt,
+            brake: Brake::default(),
+            until: Mutex::new(until),
+        });
+        self.lock().insert(job.id.clone(), running.clone());
+        tokio::spawn(async move {
+            let sandboxes = self
+                .sandboxes
+                .as_ref()
+                .expect("it is taken only when nobody is left");
+            let (end, rest) = run::run(
+                &self.python,
+                sandboxes.handle(),
+                &self.store,
+                &job,
+                &running.brake,
+            )
+            .await;
+            if running.brake.why() != Some(Why::Lost) {
+                self.finish(&job, &running, &end, rest).await;
+            }
+            self.lock().remove(&job.id);
+            self.freed.notify_one();
+        });
+    }
+
+    /// Writes a run's end, trying again for as long as the job is ours.
+    async fn finish(&self, job: &Claimed, running: &Running, end: &End, rest: Rest) {
+        loop {
+            match self.store.finish(job, end, rest.seq, &rest.pieces).await {
+                Ok(Some(state)) => {
+                    let index = match state {
+                        State::Success => 0,
+                        State::Failure => 1,
+                        State::Revoked => 2,
+                        _ => 3,
+                    };
+                    self.ended[index].fetch_add(1, Ordering::Relaxed);
+                    let Claimed {
+                        id, tenant, attempt, ..
+                    } = job;
+                    tracing::info!(
+                        job = id,
+                        tenant,
+                        attempt,
+                        state = state.name(),
+                        error = end.error,
+                        "a run ended"
+                    );
+                    return;
+                }
+                Ok(None) => {
+                    tracing::warn!(
+                        job = job.id,
+                        tenant = job.tenant,
+                        "a run ended that was given up before"
+                    );
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        job = job.id,
+                        error = &error as &dyn std::error::Error,
+                        "cannot write a run's end"
+                    );
+                    if running.brake.why() == Some(Why::Lost) {
+                        return;
+                    }
+                    sleep(Duration::from_millis(500)).await;
+                }
+            }
+        }
+    }
+
+    /// Renews leases, and ends runs whose lease could not be renewed before it is over.
+    async fn keep_leases(self: Arc<Self>) {
+        let tick = self.options.lease / 6;
+        let mut renew = false;
+        loop {
+            sleep(tick).await;
+            renew = !renew;
+            if renew {
+                let asked = Instant::now();
+                match timeout(tick, self.renew(asked)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "cannot renew leases");
+                    }
+                    Err(_) => tracing::error!("the database does not answer; leases are not renewed"),
+                }
+            }
+            for (id, running) in self.lock().iter() {
+                let until = *running.until.lock().expect("no code panics with the lock");
+                if until < Instant::now() + tick {
+                    tracing::error!(job = id, "its lease is over: ending it");
+                    running.brake.stop(Why::Lost);
+                }
+            }
+        }
+    }
+
+    async fn renew(&self, asked: Instant) -> Result<()> {
+        let known = self.lock().clone();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let ids = known.keys().cloned().collect::<Vec<_>>();
+        let renewed = self.store.renew(&self.name, &ids, self.options.lease).await?;
+        for job in &renewed {
+            let Some(running) = known
+                .get(&job.id)
+                .filter(|running| running.attempt == job.attempt)
+            else {
+                continue;
+            };
+            *running.until.lock().expect("no code panics with the lock") = asked + self.options.lease;
+            if job.cancel {
+                running.brake.stop(Why::Cancelled);
+            }
+        }
+        for (id, running) in known {
+            // One whose end was written meanwhile does not mind.
+            if !renewed
+                .iter()
+                .any(|job| job.id == id && job.attempt == running.attempt)
+            {
+                running.brake.stop(Why::Lost);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for jobs whose workers are lost.
+    async fn recover(self: Arc<Self>) {
+        let pause = (self.options.lease / 10).min(Duration::from_secs(1));
+        loop {
+            sleep(pause).await;
+            if let Err(error) = self.store.recover().await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look for lost jobs"
+                );
+            }
+        }
+    }
+
+    /// Cancels what is to be cancelled; what is not heard here is seen when leases are renewed.
+    async fn hear(self: Arc<Self>) {
+        let mut news = self.store.wake.subscribe();
+        loop {
+            match news.recv().await {
+                Ok(News::Cancel(job)) => {
+                    if let Some(running) = self.lock().get(&*job) {
+                        running.brake.stop(Why::Cancelled);
+                    }
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Lets what runs come to its end, for some time; gives the rest back.
+    async fn drain(&self) {
+        let count = self.lock().len();
+        if count > 0 {
+            tracing::info!(count, "waiting for jobs that run");
+        }
+        if timeout(self.options.drain, self.all_done()).await.is_err() {
+            tracing::info!(count = self.lock().len(), "giving jobs back");
+            for running in self.lock().values() {
+                running.brake.stop(Why::Leaving);
+            }
+            let _ = timeout(Duration::from_secs(10), self.all_done()).await;
+        }
+    }
+
+    async fn all_done(&self) {
+        while !self.lock().is_empty() {
+            let _ = timeout(Duration::from_millis(50), self.freed.notified()).await;
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! The API over real connections.
+
+use crate::on_both;
+use crate::place::{Place, code, python, quick};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use vtwasm_server::{Database, Options, Role, Scope, Service, Store};
+
+/// A service, and its first tenant's token.
+struct Running {
+    address: SocketAddr,
+    token: String,
+    leave: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+async fn serve(place: &Place, role: Role) -> Running {
+    let options = Options {
+        database: match place {
+            Place::Sqlite(folder) => Database::Sqlite(folder.path().join("jobs.db")),
+            Place::Postgres(url) => Database::Postgres(url.clone()),
+        },
+        listen: ([127, 0, 0, 1], 0).into(),
+        role,
+        worker: quick(),
+    };
+    let python = tokio::task::spawn_blocking(python).await.unwrap();
+    let service = Service::open(&options, || Ok(python)).await.unwrap();
+    let address = service.address().unwrap();
+    let token = service.first_token().unwrap_or_default().to_owned();
+    let (leave, left) = oneshot::channel::<()>();
+    let task = tokio::spawn(service.run(async {
+        let _ = left.await;
+    }));
+    Running {
+        address,
+        token,
+        leave,
+        task,
+    }
+}
+
+struct Answer {
+    status: u16,
+    kind: String,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+}
+
+impl Running {
+    async fn ask(&self, method: Method, path: &str, token: &str, body: &str) -> Answer {
+        self.ask_with(method, path, token, body, &[]).await
+    }
+
+    async fn ask_with(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "test")
+            .header("content-type", "application/json");
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let kind = response
+            .headers()
+            .get("content-type")
+            .map(|kind| kind.to_str().unwrap().to_owned());
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        Answer {
+            status,
+            kind: kind.unwrap_or_default(),
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, &self.token, "").await
+    }
+
+    async fn submit(&self, body: &Value) -> String {
+        let answer = self
+            .ask(Method::POST, "/v1/jobs", &self.token, &body.to_string())
+            .await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn over(&self, id: &str) -> Value {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            let job = self.get(&format!("/v1/jobs/{id}")).await.json();
+            if ["SUCCESS", "FAILURE", "REVOKED"].contains(&job["state"].as_str().unwrap()) {
+                return job;
+            }
+            assert!(Instant::now() < end, "{job}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn leave(self) {
+        drop(self.leave);
+        self.task.await.unwrap();
+    }
+}
+
+async fn a_job_goes_from_submission_to_its_result(place: Place) {
+    let service = serve(&place, Role::All).await;
+    let id = service
+        .submit(
+            &json!({"source": "def main(n):\n    print('squaring')\n    return n * n", "arguments": [12]}),
+        )
+        .await;
+    let job = service.over(&id).await;
+    assert_eq!((&job["state"], &job["exit_code"]), (&json!("SUCCESS"), &json!(0)));
+    assert!(job["finished"].as_str().unwrap().ends_with('Z'), "{job}");
+    assert_eq!(service.get(&format!("/v1/jobs/{id}/result")).await.text, "144");
+    let logs = service.get(&format!("/v1/jobs/{id}/logs")).await;
+    assert_eq!(
+        (logs.text.as_str(), logs.kind.as_str()),
+        ("squaring\n", "text/plain; charset=utf-8")
+    );
+    let list = service.get("/v1/jobs?state=SUCCESS&limit=1").await.json();
+    assert_eq!(
+        (&list["jobs"][0]["id"], &list["next"]),
+        (&json!(id), &Value::Null)
+    );
+    let metrics = service.get("/metrics").await.text;
+    assert!(
+        metrics.contains("\nvtwasm_runs_total{state=\"SUCCESS\"} 1\n"),
+        "{metrics}"
+    );
+    assert_eq!(service.ask(Method::GET, "/healthz", "", "").await.text, "ok\n");
+    assert_eq!(service.ask(Method::GET, "/readyz", "", "").await.text, "ok\n");
+    service.leave().await;
+}
+
+async fn the_same_key_makes_one_job(place: Place) {
+    let service = serve(&place, Role::Api).await;
+    let key = [("idempotency-key", "once")];
+    let submit = async |source: &str| {
+        let body = json!({ "source": source }).to_string();
+        service
+            .ask_with(Method::POST, "/v1/jobs", &service.token, &body, &key)
+            .await
+    };
+    let (first, again, other) = (submit("pass").await, submit("pass").await, submit("1").await);
+    assert_eq!((first.status, again.status, other.status), (201, 200, 409));
+    assert_eq!(first.json()["id"], again.json()["id"]);
+    service.leave().await;
+}
+
+async fn who_follows_a_job_sees_its_lines_and_states_as_they_come(place: Place) {
+    let service = serve(&place, Role::All).await;
+    let id = service
+        .submit(&json!({"source": "import time\nfor n in range(3):\n    print(n)\n    time.sleep(0.3)"}))
+        .await;
+    let events = [("accept", "text/event-stream")];
+    let path = format!("/v1/jobs/{id}/logs");
+    let answer = service
+        .ask_with(Method::GET, &path, &service.token, "", &events)
+        .await;
+    assert_eq!(answer.kind, "text/event-stream");
+    let lines = answer.text.lines();
+    let data = lines
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str::<Value>(data).unwrap());
+    let data = data.collect::<Vec<_>>();
+    let texts = data
+        .iter()
+        .filter_map(|data| data["text"].as_str())
+        .collect::<Vec<_>>();
+    assert_eq!(texts, ["0\n", "1\n", "2\n"]);
+    let states = data
+        .iter()
+        .filter_map(|data| data["state"].as_str())
+        .collect::<Vec<_>>();
+    assert_eq!(states.last(), Some(&"SUCCESS"), "{states:?}");
+    // Going on behind the first piece.
+    let events = [("accept", "text/event-stream"), ("last-event-id", "1.0")];
+    let answer = service
+        .ask_with(Method::GET, &path, &service.token, "", &events)
+        .await;
+    assert!(
+        !answer.text.contains("id: 1.0\n") && answer.text.contains("id: 1.1\n"),
+        "{}",
+        answer.text
+    );
+    service.leave().await;
+}
+
+async fn what_is_wrong_is_told_as_a_problem(place: Place) {
+    let service = serve(&place, Role::Api).await;
+    let token = service.token.clone();
+    let none = "job_00000000000000000000000000000000";
+    for (method, path, body, status) in [
+        (Method::GET, "/v1/nothing", "", 404),
+        (Method::DELETE, "/v1/jobs", "", 405),
+        (Method::POST, "/v1/jobs", "", 400),
+        (Method::POST, "/v1/jobs", "{", 400),
+        (Method::POST, "/v1/jobs", "[]", 422),
+        (Method::POST, "/v1/jobs", "{\"source\": 1}", 422),
+        (Method::POST, "/v1/jobs", "{\"source\": \"\"}", 422),
+        (
+            Method::POST,
+            "/v1/jobs",
+            "{\"source\": \"pass\", \"sauce\": 1}",
+            422,
+        ),
+        (
+            Method::POST,
+            "/v1/jobs",
+            "{\"source\": \"pass\", \"priority\": 9}",
+            422,
+        ),
+        (
+            Method::POST,
+            "/v1/jobs",
+            "{\"source\": \"pass\", \"delay\": 1e300}",
+            422,
+        ),
+        (Method::POST, "/v1/jobs", "{\"source\": \"a\\u0000b\"}", 201),
+        (Method::GET, "/v1/jobs?limit=0", "", 400),
+        (Method::GET, "/v1/jobs?limit=x", "", 400),
+        (Method::GET, "/v1/jobs?state=DONE", "", 400),
+        (Method::GET, "/v1/jobs?before=%00", "", 400),
+        (Method::GET, &format!("/v1/jobs/{none}"), "", 404),
+        (Method::GET, "/v1/jobs/%00", "", 404),
+        (Method::GET, "/v1/jobs/%ff", "", 400),
+        (Method::GET, "/v1/jobs/..%2f..%2fx", "", 404),
+        (Method::GET, &format!("/v1/jobs/{none}/logs"), "", 404),
+        (Method::GET, &format!("/v1/jobs/{none}/result"), "", 404),
+        (Method::POST, &format!("/v1/jobs/{none}/cancel"), "", 404),
+        (Method::POST, &format!("/v1/jobs/{none}/retry"), "", 404),
+        (Method::POST, "/v1/tenants", "{\"id\": \"A\"}", 422),
+        (Method::POST, "/v1/tenants", "{\"id\": \"default\"}", 409),
+        (Method::GET, "/v1/tenants/%00", "", 404),
+        (
+            Method::POST,
+            "/v1/tenants/default/tokens",
+            "{\"scopes\": []}",
+            422,
+        ),
+        (
+            Method::POST,
+            "/v1/tenants/default/tokens",
+            "{\"scopes\": [\"all\"]}",
+            422,
+        ),
+        (
+            Method::POST,
+            "/v1/tenants/default/tokens",
+            "{\"scopes\": [\"read\"], \"lifetime\": -1}",
+            422,
+        ),
+        (Method::DELETE, "/v1/tenants/default/tokens/%00", "", 404),
+    ] {
+        let answer = service.ask(method.clone(), path, &token, body).await;
+        assert_eq!(answer.status, status, "{method} {path} {body}: {}", answer.text);
+        if status >= 400 {
+            assert_eq!(answer.kind, "application/problem+json", "{method} {path}");
+            assert_eq!(answer.json()["status"], json!(status));
+            assert!(!answer.json()["detail"].as_str().unwrap().is_empty());
+        }
+    }
+    let large = format!("{{\"source\": \"{}\"}}", "#".repeat(5 << 20));
+    assert_eq!(
+        service.ask(Method::POST, "/v1/jobs", &token, &large).await.status,
+        413
+    );
+    service.leave().await;
+}
+
+async fn a_token_is_good_for_its_scopes_and_its_tenant_only(place: Place) {
+    let service = serve(&place, Role::Api).await;
+    let store: Store = place.open().await;
+    let id = service.submit(&json!({"source": "pass"})).await;
+    service
+        .ask(Method::POST, "/v1/tenants", &service.token, "{\"id\": \"other\"}")
+        .await;
+    let token = async |tenant: &str, scope| store.add_token(tenant, &[scope], None).await.unwrap().0;
+    let tokens = [
+        ("nobody", String::new()),
+        ("a guess", format!("vt_{}", "0".repeat(64))),
+        ("reader", token("default", Scope::Read).await),
+        ("writer", token("default", Scope::Write).await),
+        ("operator", token("default", Scope::Operator).await),
+        ("other's reader", token("other", Scope::Read).await),
+        ("other's writer", token("other", Scope::Write).await),
+    ];
+    let paths = [
+        (
+            Method::GET,
+            "/v1/jobs".into(),
+            [401, 401, 200, 403, 403, 200, 403],
+        ),
+        (
+            Method::GET,
+            format!("/v1/jobs/{id}"),
+            [401, 401, 200, 403, 403, 404, 403],
+        ),
+        (
+            Method::GET,
+            format!("/v1/jobs/{id}/logs"),
+            [401, 401, 200, 403, 403, 404, 403],
+        ),
+        (
+            Method::GET,
+            format!("/v1/jobs/{id}/result"),
+            [401, 401, 409, 403, 403, 404, 403],
+        ),
+        (
+            Method::POST,
+            format!("/v1/jobs/{id}/retry"),
+            [401, 401, 403, 409, 403, 403, 404],
+        ),
+        (
+            Method::GET,
+            "/v1/tenants".into(),
+            [401, 401, 403, 403, 200, 403, 403],
+        ),
+        (
+            Method::GET,
+            "/v1/tenants/default".into(),
+            [401, 401, 403, 403, 200, 403, 403],
+        ),
+        (
+            Method::GET,
+            "/v1/tenants/default/tokens".into(),
+            [401, 401, 403, 403, 200, 403, 403],
+        ),
+        (
+            Method::GET,
+            "/metrics".into(),
+            [401, 401, 403, 403, 200, 403, 403],
+        ),
+        // The last: it ends the job.
+        (
+            Method::POST,
+            format!("/v1/jobs/{id}/cancel"),
+            [401, 401, 403, 200, 403, 403, 404],
+        ),
+    ];
+    for (method, path, expected) in paths {
+        for ((who, token), status) in tokens.iter().zip(expected) {
+            let answer = service.ask(method.clone(), &path, token, "").await;
+            assert_eq!(answer.status, status, "{who}: {method} {path}: {}", answer.text);
+        }
+    }
+    let mine = service
+        .ask(Method::GET, "/v1/jobs", &tokens[5].1, "")
+        .await
+        .json();
+    assert_eq!(mine["jobs"], json!([]));
+    service.leave().await;
+}
+
+async fn a_first_tenant_is_made_once(place: Place) {
+    let first = serve(&place, Role::Api).await;
+    assert!(first.token.starts_with("vt_"));
+    first.leave().await;
+    let again = serve(&place, Role::Api).await;
+    assert_eq!(again.token, "");
+    again.leave().await;
+}
+
+async fn who_only_runs_jobs_tells_of_its_health_and_nothing_else(place: Place) {
+    let store = place.with(&["a"]).await;
+    let service = serve(&place, Role::Worker).await;
+    assert_eq!(service.ask(Method::GET, "/healthz", "", "").await.status, 200);
+    assert_eq!(service.ask(Method::GET, "/v1/jobs", "", "").await.status, 404);
+    let id = store.submit("a", None, &code("pass")).await.unwrap().job.id;
+    crate::place::over(&store, "a", &id).await;
+    service.leave().await;
+}
+
+async fn a_request_that_comes_slowly_is_not_waited_for_for_ever(place: Place) {
+    let service = serve(&place, Role::Api).await;
+    let mut slow = TcpStream::connect(service.address).await.unwrap();
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+        service.token
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1000];
+    let n = tokio::time::timeout(Duration::from_secs(45), slow.read(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&answer[..n]).into_owned();
+    assert!(
+        answer.starts_with(&format!("HTTP/1.1 {}", StatusCode::REQUEST_TIMEOUT)),
+        "{answer}"
+    );
+    service.leave().await;
+}
+
+on_both! {
+    a_job_goes_from_submission_to_its_result
+    the_same_key_makes_one_job
+    who_follows_a_job_sees_its_lines_and_states_as_they_come
+    what_is_wrong_is_told_as_a_problem
+    a_token_is_good_for_its_scopes_and_its_tenant_only
+    a_first_tenant_is_made_once
+    who_only_runs_jobs_tells_of_its_health_and_nothing_else
+    a_request_that_comes_slowly_is_not_waited_for_for_ever
+}
+
+/// `UPDATE=1 cargo test …` writes it anew.
+#[test]
+fn the_openapi_document_is_the_one_that_is_kept() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    let document = vtwasm_server::openapi();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(file, &document).unwrap();
+    }
+    let kept = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(
+        kept == document,
+        "{file} is of another API: see what has changed, then run this with UPDATE=1"
+    );
+}

@@ -1,0 +1,28 @@
+//! The same tests on SQLite and on PostgreSQL.
+
+mod faults;
+mod http;
+mod place;
+mod postgres;
+mod queue;
+mod running;
+mod tenants;
+
+/// Each of these on both databases.
+macro_rules! on_both {
+    ($($test:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(crate::place::Place::sqlite()).await;
+            })*
+        }
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(crate::place::Place::postgres().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both;

@@ -1,0 +1,142 @@
+//! A database of a test's own, and who works on it.
+
+use crate::postgres;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use vtwasm::{Artifact, Engine, Python};
+use vtwasm_server::{Job, Quotas, State, Store, Submission, Worker, WorkerOptions};
+
+pub enum Place {
+    Sqlite(TempDir),
+    Postgres(String),
+}
+
+impl Place {
+    pub fn sqlite() -> Place {
+        Place::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    pub async fn postgres() -> Place {
+        Place::Postgres(postgres::database().await)
+    }
+
+    /// As another process would open it.
+    pub async fn open(&self) -> Store {
+        match self {
+            Place::Sqlite(folder) => Store::sqlite(&folder.path().join("jobs.db")).await.unwrap(),
+            Place::Postgres(url) => Store::postgres(url).await.unwrap(),
+        }
+    }
+
+    /// With tenants of these names.
+    pub async fn with(&self, tenants: &[&str]) -> Store {
+        let store = self.open().await;
+        for tenant in tenants {
+            store.add_tenant(tenant, &Quotas::default()).await.unwrap();
+        }
+        store
+    }
+}
+
+pub fn python() -> Python {
+    static PYTHON: OnceLock<Python> = OnceLock::new();
+    let make = || {
+        let folder = std::env::var("VTWASM_PYTHON").expect("VTWASM_PYTHON is set by `cargo xtask test`");
+        Python::new(
+            &Engine::for_short_runs().unwrap(),
+            &Artifact::open(folder).unwrap(),
+        )
+        .unwrap()
+    };
+    PYTHON.get_or_init(make).clone()
+}
+
+/// A worker that works.
+pub struct Working {
+    pub worker: Worker,
+    leave: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Working {
+    pub async fn start(store: &Store, slots: usize) -> Working {
+        let options = WorkerOptions { slots, ..quick() };
+        Working::with(store, options).await
+    }
+
+    pub async fn with(store: &Store, options: WorkerOptions) -> Working {
+        let python = tokio::task::spawn_blocking(python).await.unwrap();
+        let worker = Worker::new(store.clone(), python, options).unwrap();
+        let (leave, left) = oneshot::channel::<()>();
+        let working = worker.clone();
+        let task = tokio::spawn(async move {
+            working
+                .work(async {
+                    let _ = left.await;
+                })
+                .await;
+        });
+        Working {
+            worker,
+            leave: Some(leave),
+            task,
+        }
+    }
+
+    /// Lets it drain.
+    pub async fn leave(mut self) {
+        drop(self.leave.take());
+        self.task.await.unwrap();
+    }
+}
+
+/// Leases that end within a test.
+pub fn quick() -> WorkerOptions {
+    WorkerOptions {
+        slots: 4,
+        lease: Duration::from_secs(3),
+        drain: Duration::from_secs(20),
+    }
+}
+
+pub fn code(source: &str) -> Submission {
+    Submission {
+        source: source.into(),
+        ..Submission::default()
+    }
+}
+
+/// The job once `is` holds of it.
+pub async fn when(store: &Store, tenant: &str, id: &str, is: impl Fn(&Job) -> bool) -> Job {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let job = store.job(tenant, id).await.unwrap();
+        if is(&job) {
+            return job;
+        }
+        assert!(Instant::now() < end, "too late: {job:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The job at its end.
+pub async fn over(store: &Store, tenant: &str, id: &str) -> Job {
+    when(store, tenant, id, |job| job.state.is_final()).await
+}
+
+pub async fn submitted(store: &Store, tenant: &str, source: &str) -> String {
+    store.submit(tenant, None, &code(source)).await.unwrap().job.id
+}
+
+pub async fn text(store: &Store, tenant: &str, id: &str) -> String {
+    let pieces = store.log(tenant, id, (0, -1)).await.unwrap();
+    pieces.into_iter().map(|piece| piece.text).collect()
+}
+
+/// The job's state, in a word.
+pub fn is(state: State) -> impl Fn(&Job) -> bool {
+    move |job| job.state == state
+}
