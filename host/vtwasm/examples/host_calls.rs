@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok(2 * number)
         })?
         .host_function("host", "echo", |mut arguments: Arguments| async move {
-            Ok(arguments.required::<Vec<u8>>(0, "data")?)
+            arguments.required::<Vec<u8>>(0, "data")
         })?;
     let session = Session::start(&mut builder)?;
     session.exec(CODE).await?;

@@ -23,6 +23,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Folders of the host, and where the guest sees each.
+type Mounts = Vec<(PathBuf, String)>;
+
 const MAGIC: &[u8; 16] = b"vtwasm snapshot\n";
 const VERSION: u32 = 1;
 const CHECKSUM: usize = 32;
@@ -52,7 +55,7 @@ pub struct Snapshot {
 pub(crate) struct Loaded {
     /// The artifact's.
     pub(crate) key: String,
-    pub(crate) mounts: Vec<(PathBuf, String)>,
+    pub(crate) mounts: Mounts,
     pub(crate) image: Arc<Image>,
 }
 
@@ -306,7 +309,7 @@ pub(crate) fn load(file: &[u8], key: &str, least: usize) -> Result<Loaded, Strin
 /// What a file says.
 struct Decoded<'a> {
     key: String,
-    mounts: Vec<(PathBuf, String)>,
+    mounts: Mounts,
     length: usize,
     runs: Vec<(usize, &'a [u8])>,
 }
@@ -337,7 +340,7 @@ fn decode(bytes: &[u8]) -> Result<Decoded<'_>, String> {
 }
 
 /// The artifact's key, the folders, and how long the memory is.
-fn front(rest: &mut Reader<'_>) -> Option<(String, Vec<(PathBuf, String)>, usize)> {
+fn front(rest: &mut Reader<'_>) -> Option<(String, Mounts, usize)> {
     let key = rest.text()?.to_owned();
     let mut mounts = Vec::new();
     for _ in 0..rest.number()? {
