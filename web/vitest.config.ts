@@ -9,6 +9,8 @@ export default defineConfig({
     // One Chromium at a time.
     fileParallelism: false,
     testTimeout: 120_000,
+    // The machine may have other work.
+    expect: { poll: { timeout: 15_000 } },
     hookTimeout: 60_000,
   },
 });

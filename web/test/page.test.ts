@@ -212,22 +212,74 @@ test("a paused program does nothing until it goes on", async () => {
   await ended();
 });
 
-test("of 10,000 lanes only those are drawn that can be seen", async () => {
-  await runInPage(codeOf(EXAMPLES[2]));
+test("the timeline is zoomed by keys, buttons and the wheel, and moved by a drag", async () => {
+  await runInPage("import time\ntime.sleep(0.2)");
+  const span = () => page.evaluate(() => (globalThis as unknown as Globals).view.span);
+  const whole = await span();
+  const length = async () => (await span()).to - (await span()).from;
+  const all = whole.to - whole.from;
+  const timeline = page.getByRole("listbox");
+  await timeline.focus();
+  await page.keyboard.press("+");
+  expect(await length()).toBeCloseTo(all / 1.5, -3);
+  await button("Zoom in").click();
+  expect(await length()).toBeCloseTo(all / 3, -3);
+  await timeline.hover({ position: { x: 300, y: 40 } });
+  await page.keyboard.down("Control");
+  await page.mouse.wheel(0, -100);
+  await page.keyboard.up("Control");
+  await expect.poll(length).toBeLessThan(all / 4);
+  const before = await span();
+  await page.mouse.down();
+  const box = await timeline.boundingBox();
+  await page.mouse.move((box?.x ?? 0) + 200, (box?.y ?? 0) + 40, { steps: 4 });
+  await page.mouse.up();
+  expect((await span()).from).toBeGreaterThan(before.from);
+  await button("Zoom out").click();
+  await page.keyboard.press("0");
+  await button("Fit").click();
+  expect(await span()).toEqual(whole);
+});
+
+/** What a frame costs: milliseconds from its begin to the end of the timeline's work, and from frame to frame. */
+const measureFrames = (milliseconds: number, isMoved: boolean) =>
+  page.evaluate(
+    async ({ milliseconds, isMoved }) => {
+      const { view } = globalThis as unknown as Globals;
+      const [work, between]: number[][] = [[], []];
+      const end = performance.now() + milliseconds;
+      for (let last = 0; performance.now() < end; ) {
+        if (isMoved) view.move(work.length % 2 ? 0.01 : -0.01);
+        else view.draw();
+        const began = await new Promise(requestAnimationFrame);
+        work.push(performance.now() - began);
+        if (last > 0) between.push(began - last);
+        last = began;
+      }
+      const middle = (times: number[], part: number) => times.sort((a, b) => a - b)[Math.floor(times.length * part)];
+      return { work: middle(work, 0.5), between: middle(between, 0.5), late: middle(between, 0.95) };
+    },
+    { milliseconds, isMoved },
+  );
+
+test("with 10,000 threads the timeline stays fluent, and draws only the lanes that can be seen", async () => {
+  await begin(codeOf(EXAMPLES[2]));
+  await expect.poll(consoleText, { timeout: 30_000 }).toContain("threads sleep");
+  const live = await measureFrames(1000, false);
+  await ended();
   expect((await lanes()).length).toBe(10_001);
-  const drawn = await page.evaluate(async () => {
-    const { view } = globalThis as unknown as Globals;
-    const start = performance.now();
-    let frames = 0;
-    while (performance.now() - start < 500) {
-      view.move(0.001);
-      await new Promise(requestAnimationFrame);
-      frames += 1;
-    }
-    return { lanes: view.drawnLanes, frames };
-  });
-  expect(drawn.lanes).toBeLessThan(100);
-  expect(drawn.frames).toBeGreaterThan(5);
+  const results: Record<string, Awaited<ReturnType<typeof measureFrames>>> = { "while it runs": live };
+  await button("Flatter").click();
+  await button("Flatter").click();
+  results["lanes of 5 pixels, moved"] = await measureFrames(1000, true);
+  await button("Flatter").click();
+  results["lanes of 2 pixels, moved"] = await measureFrames(1000, true);
+  const drawn = await page.evaluate(() => (globalThis as unknown as Globals).view.drawnLanes);
+  for (const [what, { work, between, late }] of Object.entries(results))
+    console.log(`${what}: ${work.toFixed(1)} ms a frame, one each ${between.toFixed(1)} ms, 95 % within ${late.toFixed(1)}`);
+  for (const { work } of Object.values(results)) expect(work).toBeLessThan(16);
+  expect(drawn).toBeLessThan(300);
+  for (let i = 0; i < 3; i++) await button("Taller").click();
   await button("Fit").click();
 });
 
@@ -275,6 +327,36 @@ test("a page that is loaded again during a run is ready again", async () => {
   expect((await runInPage("print(6 * 7)")).output).toBe("42");
 });
 
+test("threads that wait for each other are told as a deadlock", async () => {
+  const { output, status } = await runInPage("import threading\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()");
+  expect(status).toMatch(/^Deadlock: every thread waits/);
+  expect(output).toContain("main.py");
+});
+
+test("while Python loads the page shows how far it is", async () => {
+  const other = await page.context().browser()?.newPage();
+  if (!other) throw new Error("no browser");
+  let goOn = () => {};
+  const held = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  await other.route("**/warm-*", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await other.goto(page.url().replace(/#.*/, ""));
+  const bar = other.getByRole("progressbar", { name: "Loading Python" });
+  // The core module is there, the image is not.
+  await expect.poll(async () => Number(await bar.getAttribute("value"))).toBeGreaterThan(2e6);
+  expect(Number(await bar.getAttribute("max"))).toBeGreaterThan(6e6);
+  expect(await other.getByRole("status").textContent()).toBe("Loading Python…");
+  expect(await other.getByRole("button", { name: "Run" }).isDisabled()).toBe(true);
+  goOn();
+  await other.getByText("Ready", { exact: true }).waitFor();
+  expect(await bar.isVisible()).toBe(false);
+  await other.close();
+});
+
 test("a browser without JSPI is told what to do", async () => {
   const other = await page.context().newPage();
   await other.addInitScript(() => {
@@ -288,9 +370,10 @@ test("a browser without JSPI is told what to do", async () => {
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const LOOKS = [
-  { name: "light", colorScheme: "light", width: 1280, height: 960 },
-  { name: "dark", colorScheme: "dark", width: 1280, height: 960 },
+  { name: "light", colorScheme: "light", width: 1280, height: 900 },
+  { name: "dark", colorScheme: "dark", width: 1280, height: 900 },
   { name: "phone", colorScheme: "light", width: 390, height: 844 },
+  { name: "phone-dark", colorScheme: "dark", width: 390, height: 844 },
 ] as const;
 for (const { name, colorScheme, width, height } of LOOKS)
   test(`the page has no fault that axe finds: ${name}`, async () => {
@@ -300,9 +383,15 @@ for (const { name, colorScheme, width, height } of LOOKS)
     await page.reload();
     await expect.poll(status, { timeout: 30_000 }).toBe("Ready");
     await page.getByLabel("Example").selectOption({ label: EXAMPLES[4].name });
-    await runInPage(codeOf(EXAMPLES[4]));
+    await begin(codeOf(EXAMPLES[4]));
+    // In the middle of its second half, which takes a second.
+    await expect.poll(consoleText).toContain("without: wrong");
+    await expect.poll(async () => (await lanes()).length).toBe(21);
+    await page.waitForTimeout(400);
+    await button("Pause").click();
     await page.getByRole("listbox").focus();
     await page.keyboard.press("End");
+    await page.getByRole("listitem").filter({ hasText: "deposit" }).waitFor();
     await page.addScriptTag({ content: readFileSync(AXE, "utf8") });
     const violations = await page.evaluate(async () => {
       const { axe } = globalThis as unknown as { axe: typeof import("axe-core") };
@@ -312,5 +401,7 @@ for (const { name, colorScheme, width, height } of LOOKS)
     expect(violations).toEqual([]);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     expect(overflow).toBeLessThanOrEqual(0);
-    await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: name === "phone" });
+    await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: width < 500 });
+    await button("Stop").click();
+    await ended();
   });

@@ -69,7 +69,8 @@ export function whatIsMissing(): string | null {
   if (typeof WebAssembly === "object" && "Suspending" in WebAssembly) return null;
   return (
     "This browser has no JSPI (JavaScript Promise Integration), which suspends WebAssembly. " +
-    "Chrome and Edge have it from version 137 on."
+    "Chrome and Edge have it from version 137 on; in Firefox, set javascript.options.wasm_js_promise_integration " +
+    "in about:config."
   );
 }
 

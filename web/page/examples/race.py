@@ -11,7 +11,7 @@ class Account:
             if lock:
                 self.lock.acquire()
             balance = self.balance
-            time.sleep(0.001)  # somebody else may run here
+            time.sleep(0.01)  # somebody else may run here
             self.balance = balance + 1
             if lock:
                 self.lock.release()
