@@ -88,15 +88,23 @@ wait.set()
   expect(result.stdout).toBe("10 can't start new thread\n");
 });
 
-test("a socket is refused with the reason", async () => {
+test("what is not of the program's own network is refused with the reason", async () => {
   const code = `
-import socket
-try:
-    socket.socket()
-except PermissionError as error:
-    print(error)
+import socket, urllib.request
+for reach in (
+    lambda: socket.create_connection(("192.0.2.1", 80)),
+    lambda: socket.create_connection(("2001:db8::1", 80)),
+    lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b"", ("192.0.2.1", 53)),
+    lambda: socket.getaddrinfo("example.org", 80),
+    lambda: urllib.request.urlopen("http://example.org"),
+):
+    try:
+        print("reached", reach())
+    except OSError as error:
+        print(error)
 `;
-  expect((await python(code)).stdout).toContain("a browser gives a page no network sockets");
+  const { stdout } = await python(code);
+  expect(stdout.split("\n").filter((line) => line.includes("a browser gives a page no network sockets"))).toHaveLength(5);
 });
 
 test("arguments and file names of any language arrive", async () => {

@@ -42,11 +42,26 @@ export class Abi {
 
   /** `list<u8>` or `string`. */
   list(out: number, bytes: Uint8Array): void {
-    if (!this.#realloc) throw new Error("a list was lowered before the instance was there");
-    const address = bytes.length > 0 ? this.#realloc(0, 0, 1, bytes.length) >>> 0 : 1;
+    const address = this.#allocate(1, bytes.length);
     if (bytes.length > 0) this.memory.bytes.set(bytes, address);
+    this.#place(out, address, bytes.length);
+  }
+
+  /** A list of records, each of which `put` writes. */
+  records(out: number, count: number, size: number, align: number, put: (at: number, index: number) => void): void {
+    const address = this.#allocate(align, count * size);
+    for (let i = 0; i < count; i++) put(address + i * size, i);
+    this.#place(out, address, count);
+  }
+
+  #allocate(align: number, size: number): number {
+    if (!this.#realloc) throw new Error("a list was lowered before the instance was there");
+    return size > 0 ? this.#realloc(0, 0, align, size) >>> 0 : align;
+  }
+
+  #place(out: number, address: number, count: number): void {
     const view = this.memory.view;
     view.setUint32(out >>> 0, address, true);
-    view.setUint32((out >>> 0) + 4, bytes.length, true);
+    view.setUint32((out >>> 0) + 4, count, true);
   }
 }

@@ -25,7 +25,7 @@ export function imports(host: Host): WebAssembly.Imports {
     [named("fibers")]: fibers(host),
     [named("clocks")]: clocks(host),
     [named("stdio")]: stdio(host),
-    [named("sockets")]: sockets(host.abi),
+    [named("sockets")]: sockets(host.abi, host.fibers.scheduler),
     // As many as the guest can count.
     [named("limits")]: { descriptors: () => -1 },
     [named("snapshot")]: snapshot(host),
