@@ -8,6 +8,7 @@ import {
   INVAL,
   NOTCAPABLE,
   OK,
+  OPNOTSUPP,
   WasiError,
   type Errno,
 } from "./errno.ts";
@@ -29,7 +30,7 @@ export const CAPACITY = 1 << 18;
 const FIRST_FREE_PORT = 32_768;
 const PORTS = 65_536;
 
-export const OPTION = { error: 0, reuseAddress: 1, linger: 14, receiveBuffer: 15, sendBuffer: 16 };
+export const OPTION = { error: 0, reuseAddress: 1, linger: 14, receiveBuffer: 15, sendBuffer: 16, v6Only: 18 };
 /** Options that are not 0 from the start, by their numbers: of keeping alive, sizes, times to live. */
 const DEFAULTS: Record<number, bigint> = {
   5: 7200n,
@@ -39,6 +40,7 @@ const DEFAULTS: Record<number, bigint> = {
   [OPTION.receiveBuffer]: BigInt(CAPACITY),
   [OPTION.sendBuffer]: BigInt(CAPACITY),
   17: 1n,
+  [OPTION.v6Only]: 1n,
   20: 64n,
   21: 64n,
   22: 1n,
@@ -104,6 +106,8 @@ export abstract class Socket extends Waitable {
   }
 
   setOption(name: number, value: bigint): void {
+    // No socket is of both families here.
+    if (name === OPTION.v6Only && value === 0n) throw WasiError.of(OPNOTSUPP);
     this.#options.set(name, value);
   }
 

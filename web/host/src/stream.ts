@@ -82,13 +82,16 @@ export class Stream extends Socket {
     if (this.#state === "connecting") throw WasiError.of(ALREADY);
     if (this.#state !== "new") throw WasiError.of(ISCONN);
     const to = this.network.reach(this, address);
-    const listener = this.network.find("stream", to, isListening);
-    if (!(listener instanceof Stream)) throw WasiError.of(CONNREFUSED);
     this.bindAnywhere();
     this.local = this.network.reach(this, this.local);
-    if (listener.#arrived.length <= listener.#backlog) return listener.#welcome(this, to);
-    this.#state = "connecting";
-    listener.#queue.push({ from: this, to });
+    const listener = this.network.find("stream", to, isListening);
+    if (!(listener instanceof Stream)) this.fail(CONNREFUSED);
+    else if (listener.#arrived.length <= listener.#backlog) listener.#welcome(this, to);
+    else {
+      this.#state = "connecting";
+      listener.#queue.push({ from: this, to });
+    }
+    // However it has ended: that is told afterwards.
     throw WasiError.of(INPROGRESS);
   }
 
