@@ -35,10 +35,10 @@ int __real_Py_FinalizeEx(void);
 static bool only_forgets(PyObject *callback)
 {
     if (PyCFunction_Check(callback))
-        return strcmp(((PyCFunctionObject *)callback)->m_ml->ml_name, "_localdummy_destroyed") == 0;
+        return strcmp(((PyCFunctionObject *)callback)->m_ml->ml_name, "clear_locals") == 0; /* threading.local */
     PyObject *name = PyObject_GetAttrString(callback, "__module__");
     bool result = name && PyUnicode_Check(name)
-                  && (PyUnicode_EqualToUTF8(name, "weakref")
+                  && (PyUnicode_EqualToUTF8(name, "logging") || PyUnicode_EqualToUTF8(name, "weakref")
                       || PyUnicode_EqualToUTF8(name, "_weakrefset"));
     Py_XDECREF(name);
     PyErr_Clear();
@@ -51,6 +51,58 @@ static bool is_unfinished(PyObject *object)
 {
     int state = ((PyGenObject *)object)->gi_frame_state;
     return !FRAME_STATE_FINISHED(state) && !(PyGen_CheckExact(object) && state == FRAME_CREATED);
+}
+
+static bool is_closed(PyObject *stream)
+{
+    PyObject *closed = PyObject_GetAttrString(stream, "closed");
+    bool result = closed && PyObject_IsTrue(closed) > 0;
+    Py_XDECREF(closed);
+    PyErr_Clear();
+    return result;
+}
+
+/* The class of a module, or null. */
+static PyTypeObject *class_of(const char *module_name, const char *class_name)
+{
+    PyObject *name = PyUnicode_FromString(module_name);
+    PyObject *module = name ? PyImport_GetModule(name) : NULL;
+    PyObject *class = module ? PyObject_GetAttrString(module, class_name) : NULL;
+    if (class && !PyType_Check(class))
+        Py_CLEAR(class);
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    PyErr_Clear();
+    return (PyTypeObject *)class;
+}
+
+static bool is_finalized_as(PyObject *object, PyTypeObject *class)
+{
+    return class && Py_TYPE(object)->tp_finalize == class->tp_finalize;
+}
+
+static bool is_closed_socket(PyObject *object, PyTypeObject *class)
+{
+    PyObject *number = PyObject_CallMethod((PyObject *)class, "fileno", "O", object);
+    bool result = number && PyLong_Check(number) && PyLong_AsLong(number) == -1;
+    Py_XDECREF(number);
+    PyErr_Clear();
+    return result;
+}
+
+/* Files and sockets that were closed have finalisers that do nothing any more. What a class in Python has
+ * to say of it is asked but once, by the finaliser. */
+static bool is_done(PyObject *object)
+{
+    PyTypeObject *file = class_of("_io", "_IOBase"), *socket = class_of("_socket", "socket");
+    bool result = false;
+    if (is_finalized_as(object, file))
+        result = PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_IMMUTABLETYPE) && is_closed(object);
+    else if (is_finalized_as(object, socket))
+        result = is_closed_socket(object, socket);
+    Py_XDECREF(socket);
+    Py_XDECREF(file);
+    return result;
 }
 
 static bool is_missed(PyObject *object)
@@ -66,15 +118,32 @@ static bool is_missed(PyObject *object)
         PyTypeObject *class = (PyTypeObject *)object;
         return class->tp_finalize || class->tp_del;
     }
-    return Py_TYPE(object)->tp_finalize || Py_TYPE(object)->tp_del;
+    return Py_TYPE(object)->tp_del || (Py_TYPE(object)->tp_finalize && !is_done(object));
 }
 
 static bool list_has_missed(PyGC_Head *head)
 {
-    for (PyGC_Head *at = _PyGCHead_NEXT(head); at != head; at = _PyGCHead_NEXT(at))
-        if (is_missed(_Py_FROM_GC(at)))
-            return true;
-    return false;
+    bool result = false;
+    for (PyGC_Head *at = _PyGCHead_NEXT(head); at != head && !result;) {
+        /* A property may be Python code, which frees what it likes. */
+        PyObject *object = Py_NewRef(_Py_FROM_GC(at));
+        result = is_missed(object);
+        at = _PyGCHead_NEXT(at);
+        Py_DECREF(object);
+    }
+    return result;
+}
+
+static bool has_missed(PyInterpreterState *interp)
+{
+    /* A collection would move objects from list to list. */
+    int enabled = interp->gc.enabled;
+    interp->gc.enabled = 0;
+    bool result = false;
+    for (int i = 0; i < NUM_GENERATIONS && !result; i++)
+        result = list_has_missed(&interp->gc.generations[i].head);
+    interp->gc.enabled = enabled;
+    return result;
 }
 
 static bool is_over_for_all(PyInterpreterState *interp)
@@ -82,10 +151,11 @@ static bool is_over_for_all(PyInterpreterState *interp)
     if (!vt_snapshot_is_untouched(interp) || PyInterpreterState_Next(PyInterpreterState_Head())
         || _PyRuntime.audit_hooks.head || interp->audit_hooks || _PyRuntime.atexit.ncallbacks)
         return false;
-    for (int i = 0; i < NUM_GENERATIONS; i++)
-        if (list_has_missed(&interp->gc.generations[i].head))
-            return false;
-    return true;
+    if (!has_missed(interp))
+        return true;
+    /* Py_FinalizeEx collects garbage, too: an event loop that was closed, say. */
+    PyGC_Collect();
+    return !has_missed(interp);
 }
 
 /* --- the short way --- */
@@ -100,15 +170,6 @@ static void wait_for_threads(void)
     Py_XDECREF(result);
     Py_XDECREF(module);
     Py_XDECREF(name);
-}
-
-static bool is_closed(PyObject *stream)
-{
-    PyObject *closed = PyObject_GetAttrString(stream, "closed");
-    bool result = closed && PyObject_IsTrue(closed) > 0;
-    Py_XDECREF(closed);
-    PyErr_Clear();
-    return result;
 }
 
 static int flush(PyObject *stream)

@@ -84,6 +84,8 @@ def hide():
         package, _, child = name.rpartition(".")
         if package and name not in imports.get(package, ()):
             delattr(loaded[package], child)
+    for name, names in imports.items():
+        imports[name] = known(names)
     for finder in sys.path_importer_cache.values():
         if isinstance(finder, zipimport.zipimporter):
             finder.__class__ = Loader
@@ -107,11 +109,22 @@ class Loader(zipimport.zipimporter):
             hand_out_imports(module.__name__)
 
 
+def known(names):
+    """Those of the names, and of the packages that they are in, that there is something to hand out for."""
+    found = {}
+    for name in names:
+        parts = name.split(".")
+        for end in range(1, len(parts) + 1):
+            name = ".".join(parts[:end])
+            if name in loaded or name in imports:
+                found[name] = None
+    return tuple(found)
+
+
 def hand_out_imports(name):
     for imported in imports.pop(name, ()):
-        parts = imported.split(".")
-        for end in range(1, len(parts) + 1):
-            hand_out(".".join(parts[:end]))
+        if imported in loaded or imported in imports:
+            hand_out(imported)
 
 
 def hand_out(name):

@@ -280,6 +280,30 @@ async fn memory_that_was_damaged_on_purpose_harms_only_its_sandbox() {
     assert_eq!(printed(&snapshot, "print(x)").await, "1\n");
 }
 
+#[tokio::test]
+async fn a_file_that_was_opened_before_is_checked_again_when_somebody_wrote_to_it() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("my.vtsnap");
+    made("x = 'before'").await.save(&path).unwrap();
+    for _ in 0..2 {
+        let snapshot = Snapshot::open(common::python(), &path).unwrap();
+        assert_eq!(printed(&snapshot, "print(x)").await, "before\n");
+    }
+    let written = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(written).unwrap();
+    let error = Snapshot::open(common::python(), &path)
+        .err()
+        .map(|error| error.to_string());
+    assert!(error.is_some_and(|error| error.contains("changed")));
+    made("x = 'after'").await.save(&path).unwrap();
+    let snapshot = Snapshot::open(common::python(), &path).unwrap();
+    assert_eq!(printed(&snapshot, "print(x)").await, "after\n");
+}
+
 #[test]
 fn a_file_that_is_no_snapshot_is_refused() {
     let folder = tempdir().unwrap();
