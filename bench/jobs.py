@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Callable
 
+import browser
 import network
 from measure import ENGINES, LOOPBACK, NATIVE, PINNED, VTWASM, asleep, embedding, program, starts
 
@@ -52,4 +53,5 @@ JOBS = [
     # Natively the last two end where the kernel's limits do, at about 22,000 threads.
     Job("asleep", asleep(30_000), rounds=3, quick=False, engines=(VTWASM, NATIVE)),
     Job("asleep", asleep(100_000), rounds=3, engines=(VTWASM,)),
+    Job("browser", browser.figures, rounds=1, engines=(VTWASM,)),
 ]

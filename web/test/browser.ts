@@ -4,6 +4,7 @@ import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
+import { createGzip } from "node:zlib";
 import { chromium, type BrowserContext, type Page } from "playwright-core";
 import type { Python, Usage } from "../host/src/index.ts";
 
@@ -15,7 +16,7 @@ const TYPES: Record<string, string> = {
   ".wasm": "application/wasm",
 };
 
-/** As any static host: no header but the type. */
+/** As any static host: no header but the type, and texts are packed on their way. */
 export async function serve(folder: string): Promise<{ url: string; close: () => void }> {
   const server = createServer((request, response) => {
     const name = normalize(decodeURIComponent(new URL(request.url ?? "/", "http://x").pathname));
@@ -25,9 +26,15 @@ export async function serve(folder: string): Promise<{ url: string; close: () =>
       response.writeHead(404).end();
       return;
     }
-    response.setHeader("Content-Type", TYPES[extname(path)] ?? "application/octet-stream");
-    response.setHeader("Content-Length", found.size);
-    createReadStream(path).pipe(response);
+    const type = TYPES[extname(path)] ?? "application/octet-stream";
+    response.setHeader("Content-Type", type);
+    if (type.startsWith("text/")) {
+      response.setHeader("Content-Encoding", "gzip");
+      createReadStream(path).pipe(createGzip()).pipe(response);
+    } else {
+      response.setHeader("Content-Length", found.size);
+      createReadStream(path).pipe(response);
+    }
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -37,7 +44,12 @@ export async function serve(folder: string): Promise<{ url: string; close: () =>
 export interface Browser {
   page: Page;
   /** The same page with a memory of its own: nothing is cached. */
-  fresh(): Promise<{ context: BrowserContext; page: Page }>;
+  fresh(): Promise<{
+    context: BrowserContext;
+    page: Page;
+    /** Bytes that it has loaded. */
+    transferred: () => number;
+  }>;
   close(): Promise<void>;
 }
 
@@ -61,9 +73,13 @@ export async function openPage(): Promise<Browser> {
     const page = await context.newPage();
     page.on("pageerror", (error) => console.error("page:", error.message));
     page.on("console", (message) => console.error("console:", message.text()));
+    let bytes = 0;
+    const session = await context.newCDPSession(page);
+    await session.send("Network.enable");
+    session.on("Network.loadingFinished", ({ encodedDataLength }) => (bytes += encodedDataLength));
     await page.goto(server.url);
     await page.getByText("Ready", { exact: true }).waitFor();
-    return { context, page };
+    return { context, page, transferred: () => bytes };
   };
   const { page } = await fresh();
   return {

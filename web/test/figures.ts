@@ -1,84 +1,80 @@
-// Figures, not tests: `npx vitest run --config vitest.figures.config.ts`.
+// Figures, not tests: `cargo xtask web --figures`. The last line is all of them, for bench/browser.py.
 
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, test } from "vitest";
 import type { Python, Run } from "../host/src/index.ts";
 import { openPage, run, serve, type Browser } from "./browser.ts";
 
+const PROGRAMS = join(import.meta.dirname, "../../bench/programs");
+const PYODIDE = dirname(createRequire(import.meta.url).resolve("pyodide/package.json"));
+const VTWASM = process.env["VTWASM"];
+
+const figures: Record<string, number> = {};
+const put = (name: string, value: number) => {
+  figures[name] = value;
+  console.log(`${name}: ${value.toPrecision(3)}`);
+};
+
 let browser: Browser;
 beforeAll(async () => {
   browser = await openPage();
 });
-afterAll(() => browser.close());
+afterAll(async () => {
+  await browser.close();
+  console.log(`figures: ${JSON.stringify(figures)}`);
+});
 
-const FIGURES = `
-import queue, threading, time
+type Figures = Record<string, number>;
+const last = (output: string) => JSON.parse(output.trimEnd().split("\n").at(-1) ?? "") as Figures;
 
-def measure(name, unit, count, f):
-    best = min(f() for _ in range(3))
-    print(f"{name}: {best / count * 1e6:.1f} {unit}")
+async function inBrowser(program: string): Promise<Figures> {
+  const sources = readdirSync(PROGRAMS).filter((name) => name.endsWith(".py"));
+  const files = sources.map((name) => [`/home/web/${name}`, readFileSync(join(PROGRAMS, name), "utf8")]);
+  const { stdout, stderr } = await run(browser.page, { args: [program], files: Object.fromEntries(files) });
+  if (!stdout) throw new Error(stderr);
+  return last(stdout);
+}
 
-def spawn_join():
-    start = time.perf_counter()
-    for _ in range(2000):
-        t = threading.Thread(target=int); t.start(); t.join()
-    return time.perf_counter() - start
+function inHost(program: string): Figures {
+  if (!VTWASM) throw new Error("set VTWASM to the program that `cargo xtask build` prints");
+  return last(execFileSync(VTWASM, ["run", join(PROGRAMS, program)], { encoding: "utf8" }));
+}
 
-def round_trips():
-    a, b = queue.SimpleQueue(), queue.SimpleQueue()
-    def echo():
-        while (x := a.get()) is not None: b.put(x)
-    t = threading.Thread(target=echo); t.start()
-    start = time.perf_counter()
-    for _ in range(5000): a.put(1); b.get()
-    elapsed = time.perf_counter() - start
-    a.put(None); t.join()
-    return elapsed
+test("threads and hand-overs", async () => {
+  for (const program of ["threads.py", "round_trips.py"])
+    for (const [name, value] of Object.entries(await inBrowser(program))) put(`browser_${name}`, value);
+});
 
-def locks():
-    one, two = threading.Lock(), threading.Lock()
-    two.acquire(); one.acquire()
-    def other():
-        for _ in range(5000): one.acquire(); two.release()
-    t = threading.Thread(target=other); t.start()
-    start = time.perf_counter()
-    for _ in range(5000): one.release(); two.acquire()
-    elapsed = time.perf_counter() - start
-    t.join()
-    return elapsed
+const mean = (ratios: number[]) => Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+const ROUNDS = 2;
 
-def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
-def cpu():
-    start = time.perf_counter(); fib(25); return time.perf_counter() - start
-def loop():
-    start = time.perf_counter()
-    for _ in range(2_000_000): pass
-    return time.perf_counter() - start
-def floats():
-    start = time.perf_counter()
-    x = 0.0
-    for i in range(500_000): x += (i * 1.5) % 7.0
-    return time.perf_counter() - start
+test("programs that compute, beside the host in Rust", async () => {
+  const best = (rounds: Figures[], name: string) => Math.min(...rounds.map((round) => round[name]));
+  const rounds: { here: Figures[]; host: Figures[] } = { here: [], host: [] };
+  for (let i = 0; i < ROUNDS; i++) {
+    rounds.host.push(inHost("cpu.py"));
+    rounds.here.push(await inBrowser("cpu.py"));
+  }
+  const ratios = Object.keys(rounds.here[0]).map((name) => {
+    const ratio = best(rounds.here, name) / best(rounds.host, name);
+    put(`browser_${name.replace(/_ms$/, "_ratio")}`, ratio);
+    return ratio;
+  });
+  put("browser_cpu_ratio", mean(ratios));
+});
 
-measure("spawn and join", "us", 2000, spawn_join)
-measure("queue round trip (two hand-overs)", "us", 5000, round_trips)
-measure("lock pair round trip (two hand-overs)", "us", 5000, locks)
-measure("fib(25)", "ms", 1000, cpu)
-measure("2M empty loops", "ms", 1000, loop)
-measure("500k float steps", "ms", 1000, floats)
-`;
-
-test("figures of programs", async () => {
-  const { stdout, stderr } = await run(browser.page, { args: ["-c", FIGURES] });
-  console.log(stdout + stderr);
+test("python -c pass, worker and all", async () => {
   const starts = [];
   for (let i = 0; i < 5; i++) {
     const start = performance.now();
     await run(browser.page, { args: ["-c", "pass"] });
     starts.push(performance.now() - start);
   }
-  console.log(`python -c pass: ${Math.min(...starts).toFixed(0)} ms`);
+  put("browser_pass_ms", Math.min(...starts));
 });
 
 /** Bytes that the page's processes have. */
@@ -94,29 +90,27 @@ async function memory(): Promise<number> {
 
 const SLEEPERS = `
 import threading, time
-threads = [threading.Thread(target=time.sleep, args=(20,), daemon=True) for _ in range(10_000)]
+threads = [threading.Thread(target=time.sleep, args=(60,), daemon=True) for _ in range(10_000)]
 for t in threads: t.start()
-print(threading.active_count(), flush=True)
 time.sleep(1)
-input()
+print("asleep", flush=True)
+time.sleep(60)
 `;
 
-test("memory of 10,000 sleepers", async () => {
-  const before = await memory();
-  const finished = browser.page.evaluate((code) => {
+test("memory of 10,000 sleepers that the timeline's trace watches", async () => {
+  await browser.page.evaluate((code) => {
     const { python } = globalThis as unknown as { python: Python };
-    const run = python.start(["-c", code], { trace: () => {} });
-    Object.assign(globalThis, { sleepers: run });
-    return run.report;
+    return new Promise<void>((resolve) => {
+      const run = python.start(["-c", code], { trace: () => {}, stdout: () => resolve() });
+      Object.assign(globalThis, { sleepers: run });
+    });
   }, SLEEPERS);
-  await new Promise((resolve) => setTimeout(resolve, 6000));
-  console.log(`10,000 sleepers: ${((await memory()) / 1e6).toFixed(0)} MB in the tab, ${(before / 1e6).toFixed(0)} before`);
+  put("browser_sleepers_mb", (await memory()) / 1e6);
   await browser.page.evaluate(() => (globalThis as unknown as { sleepers: Run }).sleepers.kill());
-  await finished;
 });
 
 /** Milliseconds from a visit to what tells that Python is there, of a browser that has it cached. */
-async function visit(page: Page, url: string, isThere: () => Promise<void>): Promise<number> {
+async function visit(page: Page, url: string, isThere: () => Promise<unknown>): Promise<number> {
   const times = [];
   for (let i = 0; i < 4; i++) {
     await page.goto("about:blank");
@@ -128,32 +122,29 @@ async function visit(page: Page, url: string, isThere: () => Promise<void>): Pro
   return Math.min(...times.slice(1));
 }
 
-const PYODIDE = process.env["PYODIDE"];
+/** What Pyodide's own console page does before its prompt. */
+const PYODIDE_PAGE = `<script type="module">
+  import { loadPyodide } from "./pyodide.mjs";
+  const pyodide = await loadPyodide();
+  pyodide.runPython("from pyodide.console import PyodideConsole; console = PyodideConsole(globals())");
+  document.title = "ready";
+</script>`;
 
-test("from a visit to a prompt, beside Pyodide if $PYODIDE is its npm package's folder", async () => {
-  const { context, page } = await browser.fresh();
-  const prompt = () =>
-    page
-      .waitForFunction(() =>
-        (globalThis as unknown as { terminal?: { text: string } }).terminal?.text.includes(">>>"),
-      )
-      .then(() => {});
-  console.log(`vtwasm: ${(await visit(page, page.url(), prompt)).toFixed(0)} ms`);
-  if (PYODIDE) {
-    const server = await serve(PYODIDE);
-    // What its console does before its prompt.
-    const html = `<script type="module">
-      import { loadPyodide } from "./pyodide.mjs";
-      const pyodide = await loadPyodide();
-      pyodide.runPython("from pyodide.console import PyodideConsole; console = PyodideConsole(globals())");
-      document.title = "ready";
-    </script>`;
-    await context.route("**/console.html", (route) =>
-      route.fulfill({ contentType: "text/html", body: html }),
-    );
-    const ready = () => page.waitForFunction(() => document.title === "ready").then(() => {});
-    console.log(`Pyodide: ${(await visit(page, `${server.url}console.html`, ready)).toFixed(0)} ms`);
-    server.close();
-  }
+test("a first visit, and from a later one to a prompt, beside Pyodide", async () => {
+  const { context, page, transferred } = await browser.fresh();
+  put("browser_first_visit_mb", transferred() / 1e6);
+  const hasPrompt = () =>
+    (globalThis as unknown as { terminal?: { text: string } }).terminal?.text.includes(">>>");
+  const prompt = await visit(page, page.url(), () => page.waitForFunction(hasPrompt));
+  const server = await serve(PYODIDE);
+  await context.route("**/console.html", (route) =>
+    route.fulfill({ contentType: "text/html", body: PYODIDE_PAGE }),
+  );
+  const isReady = () => document.title === "ready";
+  const pyodide = await visit(page, `${server.url}console.html`, () => page.waitForFunction(isReady));
+  server.close();
   await context.close();
+  put("browser_prompt_s", prompt / 1e3);
+  put("browser_pyodide_prompt_s", pyodide / 1e3);
+  put("browser_prompt_ratio", prompt / pyodide);
 });

@@ -1,8 +1,8 @@
 // Runs that begin with an image, as far as Node can run them: nothing in them waits.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { gunzipSync, gzipSync } from "node:zlib";
+import { gunzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { withoutJspi } from "../build/image.ts";
 import type { PartName, Parts } from "../host/src/parts.ts";
@@ -58,13 +58,4 @@ test("a warm start is faster, and no two have the same random numbers", async ()
   console.log(`cold ${cold.usage.wallTime} ms, warm ${first.usage.wallTime}, ${second.usage.wallTime} ms`);
   expect(second.usage.wallTime).toBeLessThan(cold.usage.wallTime);
   expect(first.said).not.toBe(second.said);
-});
-
-test("what a first visit loads is at most 8 MB, and most programs need no more", () => {
-  const assets = join(PYTHON, "../assets");
-  const page = readdirSync(assets).reduce((sum, name) => sum + gzipSync(readFileSync(join(assets, name))).length, 0);
-  const total = page + index.core.size + index.warm.size;
-  console.log(`first visit: page ${page}, core ${index.core.size}, image ${index.warm.size}: ${total} bytes`);
-  console.log(`when needed: library ${index.library.size}, cold image ${index.cold.size} bytes`);
-  expect(total).toBeLessThan(8e6);
 });

@@ -137,6 +137,14 @@ test("the standard library is loaded when a module of it is first needed, and ke
   await context.close();
 });
 
+test("a first visit loads at most 8 MB", async () => {
+  const { context, transferred } = await browser.fresh();
+  console.log(`a first visit: ${transferred()} bytes`);
+  expect(transferred()).toBeGreaterThan(5e6);
+  expect(transferred()).toBeLessThan(8e6);
+  await context.close();
+});
+
 test("a file that cannot be loaded is named", async () => {
   const { context, page } = await browser.fresh();
   await page.route("**/core-*", (route) => route.fulfill({ status: 404 }));

@@ -194,13 +194,9 @@ impl Test {
     /// The tests of web/, in Chromium.
     fn web(&self, built: &mut Built, filter: &str) -> Result<Command> {
         let tools = Tools::ready(&mut built.session, &built.python)?;
-        let browser = built.session.recipe.browser()?;
         tools.build()?;
-        let mut tests = tools.program("vitest");
-        tests
-            .args(["run", "--root=."])
-            .env("CHROMIUM", browser)
-            .env("VTWASM", &built.program);
+        let mut tests = tools.tests(built)?;
+        tests.args(["run", "--root=."]);
         if !filter.is_empty() {
             tests.arg(filter);
         }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::Session;
+use super::build::{Built, built};
 use crate::process::run_visibly;
 use crate::recipe::Options;
 
@@ -30,6 +31,9 @@ pub struct Web {
     /// Serve web/ itself: an edit shows at once
     #[arg(long)]
     dev: bool,
+    /// Measure it in Chromium, beside the `vtwasm` program and Pyodide; takes a minute
+    #[arg(long, conflicts_with_all = ["dev", "port", "build_only"])]
+    figures: bool,
     /// The port of 127.0.0.1; the next one that is free, if it is not
     #[arg(long, default_value_t = 4173)]
     port: u16,
@@ -37,6 +41,9 @@ pub struct Web {
 
 impl Web {
     pub fn execute(&self) -> Result<ExitCode> {
+        if self.figures {
+            return measure();
+        }
         let mut session = Session::open(&Options::default())?;
         let python = session.recipe.artifact()?.directory;
         let tools = Tools::ready(&mut session, &python)?;
@@ -58,6 +65,16 @@ impl Web {
         // In place of this process: Ctrl-C is Vite's own.
         Err(vite.exec()).context("starting Vite")
     }
+}
+
+/// What `cargo xtask bench browser` takes its figures from.
+fn measure() -> Result<ExitCode> {
+    let mut built = built(&Options::default())?;
+    let tools = Tools::ready(&mut built.session, &built.python)?;
+    tools.build()?;
+    let mut figures = tools.tests(&mut built)?;
+    run_visibly(figures.args(["run", "--config=vitest.figures.config.ts"]))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// web/ with all that its programs need.
@@ -91,6 +108,14 @@ impl Tools {
             "--config=vite.package.config.ts",
         ]))?;
         run_visibly(self.program("tsc").args(["--project", "tsconfig.package.json"]))
+    }
+
+    /// Vitest, told where Chromium and `vtwasm` are.
+    pub fn tests(&self, built: &mut Built) -> Result<Command> {
+        let browser = built.session.recipe.browser()?;
+        let mut tests = self.program("vitest");
+        tests.env("CHROMIUM", browser).env("VTWASM", &built.program);
+        Ok(tests)
     }
 
     /// A program of an npm package, to be run in web/.
