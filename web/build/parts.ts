@@ -10,7 +10,7 @@ import { rewrite } from "./rewrite.ts";
 import { deflated } from "./zip.ts";
 
 /** What says which files there are. */
-export const INDEX = "python.json";
+const INDEX = "python.json";
 
 /** From the folder that `cargo xtask python` prints: contents by name. */
 export async function makeParts(folder: string): Promise<Map<string, Uint8Array>> {

@@ -27,6 +27,8 @@ export class Console {
       convertEol: true,
       fontFamily: "ui-monospace, 'DejaVu Sans Mono', monospace",
       fontSize: 14,
+      // Less cuts underscores off.
+      lineHeight: 1.2,
       screenReaderMode: true,
       scrollback: 10_000,
       cursorBlink: false,

@@ -32,7 +32,9 @@ const progress = element<HTMLProgressElement>("progress");
 const terminal = new Console(element("console"));
 const editor = new Editor(element("editor"), () => void runProgram());
 const dropped = new DroppedFiles(element("files"), element<HTMLInputElement>("add-files"), tell);
-const view = new TimelineView(element("timeline"), new Timeline());
+const nothing = new Timeline();
+nothing.hold(true);
+const view = new TimelineView(element("timeline"), nothing);
 
 let python: Python | null = null;
 let current: { run: Run; isRepl: boolean; timeline: Timeline; isPaused: boolean } | null = null;
@@ -44,7 +46,7 @@ function describeOutcome(outcome: Outcome): string {
     case "exited":
       return outcome.code === 0 ? "Done" : `Ended with exit code ${outcome.code}`;
     case "deadlocked":
-      return "Deadlock: every thread waits for another one";
+      return "Deadlock: all threads wait for each other";
     case "trapped":
       return `Python broke down: ${outcome.message}`;
     case "killed":
@@ -123,8 +125,8 @@ function stop(): void {
 
 terminal.listener = {
   line: (text) => {
-    if (current) current.run.write(new TextEncoder().encode(text));
-    else void start(null);
+    if (!current) void start(null);
+    current?.run.write(new TextEncoder().encode(text));
   },
   interrupt: () => current?.run.interrupt(),
   end: () => current?.run.write(null),

@@ -44,16 +44,21 @@ function inHost(program: string): Figures {
   return last(execFileSync(VTWASM, ["run", join(PROGRAMS, program)], { encoding: "utf8" }));
 }
 
+/** While the first one goes on, the browser still compiles: it begins with code that it has made in a hurry. */
+const ROUNDS = 2;
+const best = (rounds: Figures[], name: string) => Math.min(...rounds.map((round) => round[name]));
+
 test("threads and hand-overs", async () => {
-  for (const program of ["threads.py", "round_trips.py"])
-    for (const [name, value] of Object.entries(await inBrowser(program))) put(`browser_${name}`, value);
+  for (const program of ["threads.py", "round_trips.py"]) {
+    const rounds: Figures[] = [];
+    for (let i = 0; i < ROUNDS; i++) rounds.push(await inBrowser(program));
+    for (const name of Object.keys(rounds[0])) put(`browser_${name}`, best(rounds, name));
+  }
 });
 
 const mean = (ratios: number[]) => Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
-const ROUNDS = 2;
 
 test("programs that compute, beside the host in Rust", async () => {
-  const best = (rounds: Figures[], name: string) => Math.min(...rounds.map((round) => round[name]));
   const rounds: { here: Figures[]; host: Figures[] } = { here: [], host: [] };
   for (let i = 0; i < ROUNDS; i++) {
     rounds.host.push(inHost("cpu.py"));

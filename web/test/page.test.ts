@@ -101,6 +101,13 @@ test("the console is a REPL, with history, that an interrupt does not end", asyn
   await ended();
 });
 
+test("a line that is typed while nothing runs is a new REPL's first", async () => {
+  await runInPage("print('over')");
+  await page.locator("#console").click();
+  await page.keyboard.type("6 * 7\r");
+  await expect.poll(consoleText).toMatch(/>>> 42\n>>> *$/);
+});
+
 test("a line that is longer than the console is wide is edited where it is", async () => {
   await button("REPL").click();
   await expect.poll(consoleText).toMatch(/>>> *$/);
@@ -329,7 +336,7 @@ test("a page that is loaded again during a run is ready again", async () => {
 
 test("threads that wait for each other are told as a deadlock", async () => {
   const { output, status } = await runInPage("import threading\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()");
-  expect(status).toMatch(/^Deadlock: every thread waits/);
+  expect(status).toMatch(/^Deadlock: all threads wait/);
   expect(output).toContain("main.py");
 });
 

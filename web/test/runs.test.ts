@@ -151,6 +151,9 @@ test("a file that cannot be loaded is named", async () => {
   await page.evaluate(() => caches.delete("vtwasm-python"));
   await page.reload();
   await expect.poll(() => page.getByRole("status").textContent()).toMatch(/cannot load .*core-.*404/);
+  await page.route("**/python.json", (route) => route.abort());
+  await page.reload();
+  await expect.poll(() => page.getByRole("status").textContent()).toMatch(/cannot load .*python.json: .* the network/);
   await context.close();
 });
 

@@ -20,11 +20,10 @@ import builtins
 import zipimport
 from importlib._bootstrap import _resolve_name
 
-# None that imports __main__ itself (rlcompleter): its objects would then outlive what they end with.
 MODULES = """
     abc argparse ast asyncio base64 bisect collections contextlib copy csv dataclasses datetime decimal
     enum fnmatch functools glob hashlib heapq html inspect itertools json logging math operator
-    pathlib pickle pprint queue random re secrets shutil socket ssl statistics string struct
+    pathlib pickle pprint queue random re rlcompleter secrets shutil socket ssl statistics string struct
     subprocess tempfile textwrap threading time traceback types typing urllib.parse uuid warnings
     weakref http.client urllib.request
     concurrent.futures concurrent.futures.thread
@@ -32,6 +31,7 @@ MODULES = """
 
 loaded = {}
 imports = {}  # module: names of the modules that it imports
+import_main = set()  # those that import __main__ itself
 
 
 importing = []
@@ -85,6 +85,10 @@ def hide():
         package, _, child = name.rpartition(".")
         if package and name not in imports.get(package, ()):
             delattr(loaded[package], child)
+    for name, module in loaded.items():
+        # The objects of __main__ would outlive what they end with.
+        if vars(module).pop("__main__", None):
+            import_main.add(name)
     for name, names in imports.items():
         imports[name] = known(names)
     for finder in sys.path_importer_cache.values():
@@ -104,7 +108,7 @@ class Loader(zipimport.zipimporter):
         return loaded.get(spec.name)
 
     def exec_module(self, module):
-        if loaded.pop(module.__name__, None) is not module:
+        if take(module.__name__) is not module:
             super().exec_module(module)
         else:
             hand_out_imports(module.__name__)
@@ -122,6 +126,14 @@ def known(names):
     return tuple(found)
 
 
+def take(name):
+    module = loaded.pop(name, None)
+    if name in import_main:
+        module.__main__ = sys.modules["__main__"]
+        import_main.remove(name)
+    return module
+
+
 def hand_out_imports(name):
     for imported in imports.pop(name, ()):
         if imported in loaded or imported in imports:
@@ -129,7 +141,7 @@ def hand_out_imports(name):
 
 
 def hand_out(name):
-    module = loaded.pop(name, None)
+    module = take(name)
     if module is not None:
         if sys.modules.setdefault(name, module) is not module:
             return  # the program has one of its own

@@ -101,7 +101,9 @@ async function openCache(): Promise<Cache | null> {
 }
 
 async function get(url: URL, cache: RequestCache): Promise<Response> {
-  const response = await fetch(url, { cache });
+  const response = await fetch(url, { cache }).catch((error: Error) => {
+    throw new Error(`cannot load ${url.href}: ${error.message} (is the network there? then load the page again)`);
+  });
   if (!response.ok) throw new Error(`cannot load ${url.href}: ${response.status} ${response.statusText}`);
   return response;
 }

@@ -91,7 +91,7 @@ function describe(view: DataView, at: Offsets, frame: number): Frame {
 }
 
 /** The line of an instruction (CPython's InternalDocs/code_objects.md). */
-export function lineOf(table: Uint8Array, firstLine: number, unit: number): number {
+function lineOf(table: Uint8Array, firstLine: number, unit: number): number {
   let line = firstLine;
   let at = 0;
   const number = () => {

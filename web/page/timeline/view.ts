@@ -167,7 +167,7 @@ export class TimelineView {
 
   #readColors(): void {
     const style = getComputedStyle(document.documentElement);
-    for (const name of ["running", "ready", "asleep", "lock", "io", "over", "ink", "edge", "paper", "chosen"])
+    for (const name of ["running", "ready", "asleep", "lock", "io", "over", "ink", "faint", "edge", "paper", "chosen"])
       this.#colors[name] = style.getPropertyValue(`--${name}`).trim();
   }
 
@@ -212,6 +212,11 @@ export class TimelineView {
         context.fillText(lane.name, 6, y + laneHeight / 2, GUTTER - 10);
       }
       this.#paintLane(lane, y, width);
+    }
+    if (this.timeline.lanes.length === 0) {
+      context.fillStyle = this.#colors["faint"];
+      context.fillText("Each thread of a program has a lane here.", 12, AXIS + 14);
+      return;
     }
     this.#paintAxis(width);
     this.#paintPointer(width, height);

@@ -128,6 +128,16 @@ async fn what_an_image_cannot_honour_starts_without_it() {
 }
 
 #[tokio::test]
+async fn a_module_that_imports_main_has_the_programs_and_holds_none_before() {
+    let code = "import gc, sys
+main = sys.modules['__main__']
+print([r for r in gc.get_referrers(main) if type(r) is dict and '__doc__' in r and r is not globals()])
+import rlcompleter
+print(rlcompleter.__main__ is main, rlcompleter.Completer().complete('mai', 0))";
+    assert_eq!(printed(&[], code).await, "[]\nTrue main\n");
+}
+
+#[tokio::test]
 async fn modules_are_there_when_they_are_imported_and_not_before() {
     let at_start = printed(&[], "import sys; print(*sys.modules)").await;
     let visible: Vec<&str> = at_start.split_whitespace().collect();
