@@ -88,14 +88,7 @@ int vt_device_open(const char *name, size_t length, int flags, int32_t *fd)
 int vt_device_status(const char *name, size_t length, __wasi_filestat_t *status)
 {
     const struct device *device = find(name, length);
-    if (!device)
-        return ENOENT;
-    *status = (__wasi_filestat_t){
-        .ino = (uintptr_t)device,
-        .filetype = __WASI_FILETYPE_CHARACTER_DEVICE,
-        .nlink = 1,
-    };
-    return 0;
+    return device ? vt_status(device, __WASI_FILETYPE_CHARACTER_DEVICE, status) : ENOENT;
 }
 
 const char *vt_device_name(const char *path)

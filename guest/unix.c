@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "names.h"
+#include "wasi.h"
 
 #define NO_NAME ((socklen_t)offsetof(struct sockaddr_un, sun_path))
 
@@ -178,14 +179,7 @@ bool vt_name_is_bound(const char *path) { return find_path(path, strlen(path)) !
 int vt_name_status(const char *path, size_t length, __wasi_filestat_t *status)
 {
     const struct vt_name *name = find_path(path, length);
-    if (!name)
-        return ENOENT;
-    *status = (__wasi_filestat_t){
-        .ino = (uintptr_t)name,
-        .filetype = __WASI_FILETYPE_SOCKET_STREAM,
-        .nlink = 1,
-    };
-    return 0;
+    return name ? vt_status(name, __WASI_FILETYPE_SOCKET_STREAM, status) : ENOENT;
 }
 
 int vt_name_unlink(const char *path, size_t length)

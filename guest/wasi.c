@@ -127,33 +127,24 @@ VT_INSTEAD_OF_WASI(fd_tell)(int32_t fd, int32_t result)
     return 0;
 }
 
-VT_WASI(fd_read)(int32_t fd, int32_t buffers, int32_t count, int32_t result);
-VT_INSTEAD_OF_WASI(fd_read)(int32_t fd, int32_t buffers, int32_t count, int32_t result)
-{
-    struct vt_file *file = vt_file_of(fd);
-    if (!file)
-        return EBADF;
-    if (file->type == &wasi_type)
-        return wasi_fd_read(((struct wasi_file *)file)->wasi, buffers, count, result);
-    struct vt_io io = {.buffers = (const struct iovec *)buffers, .count = count};
-    int error = vt_file_read(file, &io, VT_FOREVER);
-    *(size_t *)result = io.done;
-    return error;
-}
+/* A stream of bytes: WASI's file, or anything that has one (wait.c). */
+#define TRANSFER(name, transfer)                                                              \
+    VT_WASI(name)(int32_t fd, int32_t buffers, int32_t count, int32_t result);                \
+    VT_INSTEAD_OF_WASI(name)(int32_t fd, int32_t buffers, int32_t count, int32_t result)      \
+    {                                                                                         \
+        struct vt_file *file = vt_file_of(fd);                                                \
+        if (!file)                                                                            \
+            return EBADF;                                                                     \
+        if (file->type == &wasi_type)                                                         \
+            return wasi_##name(((struct wasi_file *)file)->wasi, buffers, count, result);     \
+        struct vt_io io = {.buffers = (const struct iovec *)buffers, .count = count};         \
+        int error = transfer(file, &io, VT_FOREVER);                                          \
+        *(size_t *)result = io.done;                                                          \
+        return error;                                                                         \
+    }
 
-VT_WASI(fd_write)(int32_t fd, int32_t buffers, int32_t count, int32_t result);
-VT_INSTEAD_OF_WASI(fd_write)(int32_t fd, int32_t buffers, int32_t count, int32_t result)
-{
-    struct vt_file *file = vt_file_of(fd);
-    if (!file)
-        return EBADF;
-    if (file->type == &wasi_type)
-        return wasi_fd_write(((struct wasi_file *)file)->wasi, buffers, count, result);
-    struct vt_io io = {.buffers = (const struct iovec *)buffers, .count = count};
-    int error = vt_file_write(file, &io, VT_FOREVER);
-    *(size_t *)result = io.done;
-    return error;
-}
+TRANSFER(fd_read, vt_file_read)
+TRANSFER(fd_write, vt_file_write)
 
 VT_INSTEAD_OF_WASI(fd_close)(int32_t fd) { return vt_fd_close(fd); }
 
@@ -236,12 +227,7 @@ VT_INSTEAD_OF_WASI(fd_filestat_get)(int32_t fd, int32_t result)
         return wasi_fd_filestat_get(fd, result);
     if (error == EBADF)
         return error;
-    *(__wasi_filestat_t *)result = (__wasi_filestat_t){
-        .ino = (uintptr_t)file,
-        .filetype = file->type->filetype,
-        .nlink = 1,
-    };
-    return 0;
+    return vt_status(file, file->type->filetype, (__wasi_filestat_t *)result);
 }
 
 /* WASI has no name for a pipe, and libc none for what WASI has no name for. */

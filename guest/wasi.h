@@ -18,6 +18,13 @@ int vt_wasi_number(int32_t *fd, int otherwise);
 /* A new descriptor for what WASI has opened; closes it if there is none. */
 int vt_wasi_open(int32_t wasi, int flags, int32_t *fd);
 
+/* What stat() says of anything that is no file of WASI's: 0. */
+static inline int vt_status(const void *what, uint8_t filetype, __wasi_filestat_t *status)
+{
+    *status = (__wasi_filestat_t){.ino = (uintptr_t)what, .filetype = filetype, .nlink = 1};
+    return 0;
+}
+
 /* stdio.c: 0, 1 or 2; negative if it is no standard stream. */
 struct vt_file;
 int vt_stream_of(const struct vt_file *file);

@@ -73,13 +73,19 @@ extern struct vtwasm_stack_ends {
     uintptr_t base, extension;
 } vtwasm_stack_ends;
 
-static inline int vtwasm_stack_is_low(void)
+static inline uintptr_t vtwasm_stack_pointer(void)
 {
     uintptr_t sp;
     __asm__(".globaltype __stack_pointer, i32\n"
             "global.get __stack_pointer\n"
             "local.set %0"
             : "=r"(sp));
+    return sp;
+}
+
+static inline int vtwasm_stack_is_low(void)
+{
+    uintptr_t sp = vtwasm_stack_pointer();
     return sp - vtwasm_stack_ends.base < VTWASM_STACK_RESERVE
            || sp - vtwasm_stack_ends.extension < VTWASM_STACK_RESERVE;
 }

@@ -9,6 +9,7 @@ path takes per unit.
 
 `cargo xtask test recursion_paths` runs all of them.
 """
+import gc
 import sys
 import threading
 
@@ -83,6 +84,17 @@ ENDLESS = {
     "eval": ("def f(): return eval('f()', {'f': f})", "f()"),
     "generator": ("def g(): yield from g()", "list(g())"),
     "await": ("async def f(): await f()", "f().send(None)"),
+    "property of attrgetter": ("import operator\nclass A: x = property(operator.attrgetter('x'))", "A().x"),
+    "property of methodcaller": ("import operator\nclass A: x = property(operator.methodcaller('x'))",
+                                 "A().x"),
+    "property of itemgetter": ("import operator\nclass A: __getitem__ = property(operator.itemgetter(0))",
+                               "A()[0]"),
+    "property of list": ("class A: __iter__ = property(list)", "iter(A())"),
+    "property of bool": ("class A: __bool__ = property(bool)", "not A()"),
+    "chain of itself": ("import itertools\nitems = []\nit = itertools.chain.from_iterable(items)\n"
+                        "items.append(it)", "next(it)"),
+    "partial of itself": ("import functools\nf = functools.partial(len)\nf.__setstate__((f, (), {}, {}))",
+                          "f()"),
     "class body": ("def f():\n class A: f()", "f()"),
 }
 
@@ -99,6 +111,150 @@ DEEP = {
     "lambda": "compile('lambda:' * 60000 + '1', '', 'eval')",
     "ast": "ast.parse('a' + '.b' * 60000)", "symtable": "symtable.symtable('a' + '.b' * 60000, '', 'exec')",
 }
+
+# Chains: what the first holds, what holds it and so on, and what walks from the last to the first.
+CHAINS = {
+    **{name: ("iter([1])", wrap, "next(x)") for name, wrap in {
+        "map next": "map(id, x)", "filter next": "filter(None, x)", "zip next": "zip(x)",
+        "zip of two next": "zip([1, 2], x)", "enumerate next": "enumerate(x)",
+        "chain next": "chain(x)", "chain.from_iterable next": "chain.from_iterable([x])",
+        "islice next": "islice(x, 9)", "accumulate next": "accumulate(x)",
+        "batched next": "batched(x, 1)", "pairwise next": "pairwise(x)", "groupby next": "groupby(x)",
+        "tee next": "tee(map(id, x))[0]", "cycle next": "cycle(x)",
+        "dropwhile next": "dropwhile(lambda v: False, x)",
+        "takewhile next": "takewhile(lambda v: True, x)", "starmap next": "starmap(print, x)",
+        "compress next": "compress(x, repeat(1))", "selectors next": "compress('ab', x)",
+        "filterfalse next": "filterfalse(None, x)", "zip_longest next": "zip_longest(x)",
+        "csv next": "csv.reader(x)", "callable next": "iter(x.__next__, 0)",
+        "zip and map next": "zip(map(id, x))",
+    }.items()},
+    "anext": ("None", "anext(Anext(x), 0)", "x.send(None)"),
+    "slice hash": ("1", "slice(x)", "hash(x)"),
+    "mappingproxy hash": ("{}", "MappingProxyType(x)", "hash(x)"),
+    "mappingproxy len": ("{}", "MappingProxyType(x)", "len(x)"),
+    "mappingproxy bool": ("{}", "MappingProxyType(x)", "not x"),
+    "mappingproxy item": ("{}", "MappingProxyType(x)", "x[1]"),
+    "mappingproxy in": ("{}", "MappingProxyType(x)", "1 in x"),
+    "mappingproxy iter": ("{}", "MappingProxyType(x)", "iter(x)"),
+    "mappingproxy |": ("{}", "MappingProxyType(x)", "x | {}"),
+    "mappingproxy ==": ("{}", "MappingProxyType(x)", "x == {}"),
+    "mappingproxy str": ("{}", "MappingProxyType(x)", "str(x)"),
+    "mappingproxy keys": ("{}", "MappingProxyType(x)", "x.keys()"),
+    "alias hash": ("int", "GenericAlias(x, int)", "hash(x)"),
+    "alias attribute": ("int", "GenericAlias(x, int)", "x.foo"),
+    "alias call": ("int", "GenericAlias(x, int)", "x()"),
+    "alias repr": ("int", "GenericAlias(x, int)", "repr(x)"),
+    "method attribute": ("len", "MethodType(x, 1)", "x.foo"),
+    "method call": ("len", "MethodType(x, 1)", "x()"),
+    "method repr": ("len", "MethodType(x, 1)", "repr(x)"),
+    "partial call": ("len", "partial_with_attribute(x)", "x()"),
+    "partial repr": ("len", "partial_with_attribute(x)", "repr(x)"),
+    "method and partial call": ("len", "MethodType(partial_with_attribute(x), 1)", "x()"),
+    "lru_cache call": ("len", "lru_cache(None)(x)", "x()"),
+    "staticmethod call": ("len", "staticmethod(x)", "x()"),
+    "staticmethod abstract": ("len", "staticmethod(x)", "x.__isabstractmethod__"),
+    "classmethod abstract": ("len", "classmethod(x)", "x.__isabstractmethod__"),
+    "property abstract": ("len", "property(x)", "x.__isabstractmethod__"),
+    "element copy": ("Element('a')", "parent(x)", "copy.deepcopy(x)"),
+    "constants": ("1", "(x,)", "(lambda: 0).__code__.replace(co_consts=(x,))"),
+    "union hash": ("int", "list[x] | None", "hash(x)"),
+    "exception cause": ("ValueError()", "caused(x)", "''.join(traceback.format_exception(x)) and deep()"),
+    "group": ("ValueError()", "ExceptionGroup('', [x])", "x.subgroup(KeyError) or deep()"),
+}
+
+# Chains that only come to their end, which has to succeed.
+FREED = {
+    "tuple": "(x,)", "list": "[x]", "dict": "{1: x}", "frozenset": "frozenset([MethodType(len, x)])",
+    "deque": "deque([x])", "OrderedDict": "OrderedDict(a=x)", "defaultdict": "defaultdict(None, a=x)",
+    "partial": "partial_with_attribute(partial(len, x))", "method": "MethodType(len, x)",
+    "slice": "slice(x)", "cell": "(lambda: x)", "generator": "started(x)",
+    "generator expression": "(v for v in x)", "coroutine": "started_coroutine(x)", "default": "(lambda a=x: a)", "doc": "documented(x)",
+    "staticmethod": "staticmethod(x)", "classmethod": "classmethod(x)", "property": "property(x)",
+    "itemgetter": "itemgetter(x)", "methodcaller": "methodcaller('a', x)",
+    "lru_cache": "lru_cache(None)(partial(len, x))", "cmp_to_key": "cmp_to_key(x)",
+    "namespace": "SimpleNamespace(a=x)", "mappingproxy": "MappingProxyType({1: x})",
+    "alias": "GenericAlias(x, int)", "queue": "queued(x)", "ast": "ast.Expr(x)", "element": "parent(x)",
+    "instance": "Instance(x)", "instance with slots": "Slots(x)", "instance with del": "Del(x)",
+    "subclass of deque": "Deque([x])", "reversed": "reversed([x])", "iterator": "iter([x])",
+    "map": "map(len, [x])", "zip": "zip([x])", "chain": "chain([x])", "repeat": "repeat(x)",
+    "views": "{1: x}.items()", "local": "local(x)", "TypeVar": "TypeVar('T', bound=GenericAlias(x, int))",
+    "context": "in_context(x)", "exception": "caused(x)", "weak callback": "watching(x)",
+    "bound builtin": "[x].append", "wrapper": "slice(x).__eq__", "bytes": "attributed(x)",
+    "class": "type('A', (), {'a': x})",
+}
+
+# What the chains are made of.
+MADE_OF = """
+import ast, asyncio, contextvars, copy, csv, io, queue, threading, traceback, weakref
+from collections import OrderedDict, defaultdict, deque
+from functools import cmp_to_key, lru_cache, partial
+from itertools import *
+from operator import itemgetter, methodcaller
+from types import GenericAlias, MappingProxyType, MethodType, SimpleNamespace
+from typing import TypeVar
+from xml.etree.ElementTree import Element
+
+class Anext:
+    def __init__(self, x): self.x = x
+    def __anext__(self): return self.x or asyncio.sleep(0)
+class Instance:
+    def __init__(self, x): self.x = x
+class Slots:
+    __slots__ = "x"
+    def __init__(self, x): self.x = x
+class Del(Instance):
+    def __del__(self): self.y = 1
+class Deque(deque): pass
+class Bytes(io.BytesIO): pass
+
+def partial_with_attribute(x):
+    result = partial(x)
+    result.a = 1
+    return result
+def parent(x):
+    result = Element("a")
+    result.append(x if isinstance(x, Element) else Element("b"))
+    return result
+def caused(x):
+    result = ValueError()
+    result.__cause__ = x if isinstance(x, ValueError) else None
+    return result
+def documented(x):
+    def result(): pass
+    result.__doc__ = x
+    return result
+def generator(x): yield
+def started(x):
+    result = generator(x)
+    next(result)
+    return result
+async def coroutine(x): await asyncio.sleep(0)
+def started_coroutine(x):
+    result = coroutine(x)
+    result.send(None)
+    return result
+def queued(x):
+    result = queue.SimpleQueue()
+    result.put(x)
+    return result
+def local(x):
+    result = threading.local()
+    result.x = x
+    return result
+def attributed(x):
+    result = Bytes()
+    result.x = x
+    return result
+variable = contextvars.ContextVar("variable")
+def in_context(x):
+    result = contextvars.Context()
+    result.run(variable.set, x)
+    return result
+def watching(x):
+    referent = Instance(x)
+    return SimpleNamespace(a=referent, b=weakref.ref(referent, [].append))
+def deep(): raise RecursionError
+"""
 
 
 def nest(wrap, depth=60_000):
@@ -119,8 +275,31 @@ def run(name, source, call, names):
     return "UNEXPECTED end"
 
 
+def chain(first, wrap):
+    names = {}
+    exec(MADE_OF, names)
+    exec(f"x = {first}\nfor _ in range(60_000): x = {wrap}", names)
+    return names
+
+
+def check_chains(where, wanted):
+    cases = [(name, *case) for name, case in CHAINS.items()]
+    cases += [(name + " freed", "[]", wrap, "deep()") for name, wrap in FREED.items()]
+    for name, first, wrap, walk in cases:
+        if wanted and name not in wanted:
+            continue
+        names = chain(first, wrap)
+        result = run(name, "", walk, names)
+        names.clear()
+        gc.collect()
+        if result != "RecursionError":
+            print(where, name, result)
+        yield result == "RecursionError"
+
+
 def check(where, wanted):
     """Whether each case ended as it must."""
+    yield from check_chains(where, wanted)
     nested = {"lists": nest(lambda x: [x]), "lists2": nest(lambda x: [x]),
               "dicts": nest(lambda x: {"a": x}), "tuples": nest(lambda x: (x,))}
     imports = "import ast, json, marshal, pickle, symtable"

@@ -158,8 +158,8 @@ pub fn tell(outcome: &Outcome, limits: &Limits) -> u8 {
             );
             say(
                 "hint",
-                "CPython checks no depth where iterators are chained and where some nested objects are \
-                 freed: native Python crashes there too, only later; build them less deep",
+                "CPython does not count the depth of this recursion, and crashes natively too, only later: \
+                 build what is nested less deep, and please report it with the program",
             );
             exit::TRAP
         }
