@@ -89,7 +89,7 @@ ENDLESS = {
                                  "A().x"),
     "property of itemgetter": ("import operator\nclass A: __getitem__ = property(operator.itemgetter(0))",
                                "A()[0]"),
-    "property of list": ("class A: __iter__ = property(list)", "iter(A())"),
+    "property of int": ("class A: __int__ = property(int)", "int(A())"),
     "property of bool": ("class A: __bool__ = property(bool)", "not A()"),
     "chain of itself": ("import itertools\nitems = []\nit = itertools.chain.from_iterable(items)\n"
                         "items.append(it)", "next(it)"),
