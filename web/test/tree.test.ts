@@ -53,6 +53,18 @@ test("links are followed on the way, and at the end if asked to", () => {
   expect(errnoOf(() => t.find(t.root, "loop", true))).toBe(LOOP);
 });
 
+test("one path follows forty links at most, one after the other or one in the other", () => {
+  const t = tree();
+  t.make(t.root, "a/here", new Link("../a"));
+  const path = (links: number) => "a/" + "here/".repeat(links) + "b";
+  expect(t.find(t.root, path(40), true)).toBe(t.folder("/a/b"));
+  expect(errnoOf(() => t.find(t.root, path(41), true))).toBe(LOOP);
+  // Each would double the way.
+  for (let i = 1; i < 50; i++) t.make(t.root, `bomb${i}`, new Link(`bomb${i - 1}/../bomb${i - 1}`));
+  t.make(t.root, "bomb0", new Folder());
+  expect(errnoOf(() => t.find(t.root, "bomb49", true))).toBe(LOOP);
+});
+
 test("a file grows with zeros and shrinks without leaving its past behind", () => {
   const file = new File();
   file.write(3, new Uint8Array([1, 2]));

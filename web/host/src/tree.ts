@@ -2,8 +2,8 @@
 
 import { EXIST, INVAL, IO, ISDIR, LOOP, NOENT, NOSPC, NOTDIR, NOTEMPTY, PERM, WasiError } from "./errno.ts";
 
-/** As Linux has it. */
-const MAX_LINKS_FOLLOWED = 40;
+/** On the way of one path, as on Linux. */
+const MOST_LINKS = 40;
 
 let lastInode = 0;
 
@@ -140,8 +140,8 @@ export interface Place {
 export class Tree {
   readonly root = new Folder();
 
-  /** Follows `path` from `from`. Links on the way are followed, the last one only if so said. */
-  resolve(from: Folder, path: string, followLast: boolean, followed = 0): Place {
+  /** Follows `path` from `from`. Links on the way are followed, the last one only if so said; `left`: how many. */
+  resolve(from: Folder, path: string, followLast: boolean, left = { links: MOST_LINKS }): Place {
     if (path === "") throw new WasiError(NOENT);
     if (path.includes("\0")) throw new WasiError(INVAL);
     const parts = path.split("/").filter((part) => part !== "" && part !== ".");
@@ -158,8 +158,8 @@ export class Tree {
       const node = folder.entries.get(name) ?? null;
       place = { folder, name, node, isFolder: isLast && isFolder };
       if (node?.type === "link" && (!isLast || followLast || isFolder)) {
-        if (followed >= MAX_LINKS_FOLLOWED) throw new WasiError(LOOP);
-        place = { ...this.resolve(folder, node.target, true, followed + 1), isFolder: place.isFolder };
+        if (left.links-- === 0) throw new WasiError(LOOP);
+        place = { ...this.resolve(folder, node.target, true, left), isFolder: place.isFolder };
       }
       if (isLast) break;
       if (!place.node) throw new WasiError(NOENT);
