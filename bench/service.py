@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Measures `vtwasm serve`: jobs a second, and the time from a submission to its first line.
 
-    bench/service.py --vtwasm target/release/vtwasm [--peers FOLDER] [--jobs N]
+    bench/service.py --vtwasm target/release/vtwasm [--peers FOLDER] [--jobs N] [--workers 1 2] [--load N]
 
 On SQLite, and on PostgreSQL if `--peers` names the servers that `cargo xtask test peers` uses (their folder in
-~/.cache/vtwasm/peers), with one and two worker processes. All of it, this program too, shares the machine.
+~/.cache/vtwasm/peers), with one and two worker processes. The time to the first line is taken one job after the
+other while others come at `--load` a second. All of it, this program too, shares the machine.
 """
 
 import argparse
@@ -96,13 +97,37 @@ def latencies(service):
     return taken
 
 
+@contextlib.contextmanager
+def load(service, rate):
+    """So many empty jobs a second, evenly."""
+    over = threading.Event()
+
+    def submit():
+        connection = service.connection()
+        due = time.perf_counter()
+        while not over.is_set():
+            service.ask(connection, "POST", "/v1/jobs", {"source": "pass"}).read()
+            due += CONNECTIONS / rate
+            time.sleep(max(0, due - time.perf_counter()))
+
+    threads = [threading.Thread(target=submit) for _ in range(CONNECTIONS if rate else 0)]
+    for thread in threads:
+        thread.start()
+        time.sleep(1 / max(rate, 1))
+    yield
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
 def measure(options, name, database, workers):
     service = Service(options.vtwasm, database)
     others = [Service(options.vtwasm, database, "worker") for _ in range(workers - 1)]
     throughput(service, "pass", 100)
     nothing, submitted = throughput(service, "pass", options.jobs)
     sleeping, _ = throughput(service, "import time; time.sleep(0.01)", options.jobs)
-    taken = sorted(latencies(service))
+    with load(service, options.load):
+        taken = latencies(service)
     quantiles = statistics.quantiles(taken, n=100)
     print(
         f"| {name}, workers: {workers} | {nothing:.0f} | {sleeping:.0f} | {submitted:.0f} "
@@ -128,9 +153,11 @@ def main():
     parser.add_argument("--vtwasm", type=Path, required=True)
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--load", type=int, default=250)
     options = parser.parse_args()
     print("| | no-op jobs/s | jobs/s that sleep 10 ms | submissions/s | to the first line, p50 | p99 |\n|---|---|---|---|---|---|")
-    for workers in (1, 2):
+    for workers in options.workers:
         with tempfile.TemporaryDirectory() as folder:
             measure(options, "SQLite", f"{folder}/jobs.db", workers)
         if options.peers:

@@ -1,13 +1,14 @@
-# What each job's interpreter runs: the job's code as the module __main__, then its function `main`, if it has one.
+# What each job's interpreter starts from: `run` is the job's code as the module __main__, then its function `main`,
+# if it has one.
+
+import json
+import linecache
+import sys
+import traceback
+import types
 
 
 def run():
-    import json
-    import linecache
-    import sys
-    import traceback
-    import types
-
     import vtwasm_job as host
 
     def call(main, arguments):
@@ -36,11 +37,8 @@ def run():
             host.result(json.dumps(result, allow_nan=False))
     except Exception as error:
         frames = error.__traceback__
-        while frames and frames.tb_frame.f_code.co_filename == "<string>":
+        while frames and frames.tb_frame.f_code.co_filename == run.__code__.co_filename:
             frames = frames.tb_next
         traceback.print_exception(error.with_traceback(frames))
         host.failed(traceback.format_exception_only(error)[-1].strip()[:2000])
         sys.exit(1)
-
-
-run()

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, error::SendError};
 use tokio::time::{Instant, timeout_at};
 
 /// A short job's output is written with its end; who watches a long one sees its first line soon.
-const FIRST_WAIT: Duration = Duration::from_millis(2);
+const FIRST_WAIT: Duration = Duration::from_millis(1);
 /// Between further writes of one job's.
 const NEXT_WAIT: Duration = Duration::from_millis(50);
 /// Bytes that are not gathered any longer.

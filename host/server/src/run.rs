@@ -5,17 +5,48 @@ use crate::job::{Submission, Usage};
 use crate::output::{Stream, streams};
 use crate::store::{Claimed, End, Store, Verdict};
 use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime;
-use vtwasm::{Handle, HostError, Input, Limit, Outcome, Output, Python, Report, Sandbox, Value};
+use vtwasm::{
+    Builder, Handle, HostError, Input, Limit, Outcome, Output, Python, Report, Sandbox, Snapshot, Value,
+};
 
-/// What the interpreter runs; it asks for the job's code.
+/// Defines what the interpreter runs: `run()`, which asks for the job's code.
 const PROGRAM: &str = include_str!("job.py");
 /// The module that `job.py` speaks to the host by.
 const MODULE: &str = "vtwasm_job";
 /// A killed run's streams are closed by tasks that may still be writing.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// Python, with what each job needs in it already.
+#[derive(Clone)]
+pub(crate) struct Start {
+    python: Python,
+    snapshot: Snapshot,
+}
+
+impl Start {
+    pub(crate) async fn new(python: Python) -> Result<Start> {
+        let mut builder = Sandbox::builder(&python);
+        builder.stdout(Output::Null).stderr(Output::Null);
+        let snapshot = Snapshot::make(&mut builder, "<vtwasm>", PROGRAM).await?;
+        Ok(Start { python, snapshot })
+    }
+
+    /// With the program to run. Variables that decide how an interpreter starts want one that has not.
+    fn builder(&self, environment: &BTreeMap<String, String>) -> Builder {
+        let mut builder = Sandbox::builder(&self.python);
+        let cold = |name: &String| name.starts_with("PYTHON") || name.starts_with("LC_") || name == "LANG";
+        if environment.keys().any(cold) {
+            builder.args(["python3", "-c", &format!("{PROGRAM}run()")]);
+        } else {
+            builder.snapshot(&self.snapshot).args(["python3", "-c", "run()"]);
+        }
+        builder
+    }
+}
 
 /// Why a run is ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +98,7 @@ struct Said {
 
 /// Runs a job to its end, which is written by the caller; the output that is left is in it.
 pub(crate) async fn run(
-    python: &Python,
+    start: &Start,
     sandboxes: &runtime::Handle,
     store: &Store,
     job: &Claimed,
@@ -76,7 +107,7 @@ pub(crate) async fn run(
     let said = Arc::new(Mutex::new(Said::default()));
     let (stdout, stderr, gatherer) = streams();
     let run = async {
-        let sandbox = match sandbox(python, job, stdout, stderr, &said) {
+        let sandbox = match sandbox(start, job, stdout, stderr, &said) {
             Ok(sandbox) => sandbox,
             Err(error) => return failed(format!("the sandbox cannot be made: {}", chain(&error))),
         };
@@ -113,7 +144,7 @@ pub(crate) async fn run(
 }
 
 fn sandbox(
-    python: &Python,
+    start: &Start,
     job: &Claimed,
     stdout: Stream,
     stderr: Stream,
@@ -128,12 +159,11 @@ fn sandbox(
         ..
     } = &job.submission;
     let network = job.rules.network()?;
-    let mut builder = Sandbox::builder(python);
+    let mut builder = start.builder(environment);
     for (name, value) in environment {
         builder.env(name, value);
     }
     builder
-        .args(["python3", "-c", PROGRAM])
         .env("VTWASM_JOB", &job.id)
         .env("VTWASM_ATTEMPT", job.attempt.to_string())
         .limits(job.rules.limits(limits))

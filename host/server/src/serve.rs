@@ -88,7 +88,7 @@ impl Service {
         };
         let worker = match options.role {
             Role::Api => None,
-            _ => Some(Worker::new(store.clone(), python()?, options.worker.clone())?),
+            _ => Some(Worker::new(store.clone(), python()?, options.worker.clone()).await?),
         };
         Ok(Service {
             listener,

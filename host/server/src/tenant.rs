@@ -30,6 +30,13 @@ pub struct Quotas {
     pub max_running: i64,
     /// Jobs that wait.
     pub max_queued: i64,
+    /// Seconds of processor time that its runs may use in its last `cpu_hours` hours by the clock, this one included.
+    /// Once they are used, nothing is taken or started until the oldest hour is over.
+    #[schema(exclusive_minimum = 0)]
+    pub cpu_time: Option<f64>,
+    /// From 1 to 744, a month.
+    #[schema(minimum = 1, maximum = 744)]
+    pub cpu_hours: i64,
     /// For each job.
     pub rules: Rules,
 }
@@ -39,6 +46,8 @@ impl Default for Quotas {
         Quotas {
             max_running: 64,
             max_queued: 100_000,
+            cpu_time: None,
+            cpu_hours: 24,
             rules: Rules::default(),
         }
     }
@@ -94,6 +103,10 @@ impl Quotas {
         let seconds = |value: f64| value > 0.0 && value <= 366.0 * 86_400.0;
         let problem = if self.max_running < 0 || self.max_queued < 0 {
             "max_running and max_queued are not negative"
+        } else if self.cpu_time.is_some_and(|time| !(time > 0.0 && time < 1e12))
+            || !(1..=744).contains(&self.cpu_hours)
+        {
+            "a quota's cpu_time is more than 0 seconds, and cpu_hours are from 1 to 744"
         } else if !seconds(rules.cpu_time) || !seconds(rules.wall_time) {
             "cpu_time and wall_time are seconds: more than 0, and at most a year"
         } else if rules.memory == 0 || rules.output == 0 {

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::id;
 use crate::job::State;
 use crate::output::Rest;
-use crate::run::{self, Brake, Why};
+use crate::run::{self, Brake, Start, Why};
 use crate::store::{Claimed, End, Store};
 use crate::wake::News;
 use std::collections::HashMap;
@@ -45,7 +45,7 @@ pub struct Worker {
 struct Inner {
     name: String,
     store: Store,
-    python: Python,
+    start: Start,
     /// Sandboxes compute on threads of their own, so that who asks is answered meanwhile.
     sandboxes: Option<tokio::runtime::Runtime>,
     options: WorkerOptions,
@@ -67,8 +67,8 @@ impl Worker {
     /// A worker that does nothing yet.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if there are no threads to be had.
-    pub fn new(store: Store, python: Python, options: WorkerOptions) -> Result<Worker> {
+    /// [`Error::Io`](crate::Error::Io) if there are no threads to be had, [`Error::Sandbox`](crate::Error::Sandbox).
+    pub async fn new(store: Store, python: Python, options: WorkerOptions) -> Result<Worker> {
         let sandboxes = tokio::runtime::Builder::new_multi_thread()
             .thread_name("vtwasm-sandbox")
             .enable_all()
@@ -81,7 +81,7 @@ impl Worker {
             inner: Arc::new(Inner {
                 name: id::new("worker"),
                 store,
-                python,
+                start: Start::new(python).await?,
                 sandboxes: Some(sandboxes),
                 options,
                 running: Mutex::default(),
@@ -156,41 +156,38 @@ impl Inner {
                 continue;
             }
             queue.mark_unchanged();
-            let asked = Instant::now();
-            match self.store.claim(&self.name, free, self.options.lease).await {
-                Ok(jobs) => {
-                    let full = jobs.len() == free;
-                    for job in jobs {
-                        self.clone().start(job, asked + self.options.lease);
-                    }
-                    if !full {
-                        self.wait_for_work(&mut queue).await;
-                    }
-                }
+            let wait = match self.clone().take_up_to(free).await {
+                Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "cannot take jobs");
                     sleep(Duration::from_secs(1)).await;
+                    continue;
                 }
-            }
+            };
+            // Or somebody says that there may be a job.
+            let _ = timeout(wait, queue.changed()).await;
         }
     }
 
-    /// Until there may be a job: somebody said so, or it is time.
-    async fn wait_for_work(&self, queue: &mut tokio::sync::watch::Receiver<()>) {
-        loop {
-            let next = self.store.next_start().await.ok().flatten();
-            // One that could start and was not taken waits for its tenant's quota.
-            let wait = next
-                .filter(|next| !next.is_zero())
-                .unwrap_or(self.poll())
-                .min(self.poll());
-            if timeout(wait, queue.changed()).await.is_ok() {
-                return;
-            }
-            if matches!(self.store.next_start().await, Ok(Some(Duration::ZERO))) {
-                return;
-            }
+    /// Takes what is there, and says how long nothing more is to be expected.
+    async fn take_up_to(self: Arc<Self>, free: usize) -> Result<Duration> {
+        match self.store.next_start().await? {
+            Some(Duration::ZERO) => {}
+            // Asking is cheaper than giving out.
+            next => return Ok(next.map_or(self.poll(), |next| next.min(self.poll()))),
         }
+        let asked = Instant::now();
+        let jobs = self.store.claim(&self.name, free, self.options.lease).await?;
+        // One that could start and was not taken waits for its tenant's quota.
+        let wait = if jobs.is_empty() {
+            self.poll()
+        } else {
+            Duration::ZERO
+        };
+        for job in jobs {
+            self.clone().start(job, asked + self.options.lease);
+        }
+        Ok(wait)
     }
 
     fn start(self: Arc<Self>, job: Claimed, until: Instant) {
@@ -205,14 +202,8 @@ impl Inner {
                 .sandboxes
                 .as_ref()
                 .expect("it is taken only when nobody is left");
-            let (end, rest) = run::run(
-                &self.python,
-                sandboxes.handle(),
-                &self.store,
-                &job,
-                &running.brake,
-            )
-            .await;
+            let (end, rest) =
+                run::run(&self.start, sandboxes.handle(), &self.store, &job, &running.brake).await;
             if running.brake.why() != Some(Why::Lost) {
                 self.finish(&job, &running, &end, rest).await;
             }

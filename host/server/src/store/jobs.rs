@@ -1,14 +1,17 @@
 //! Jobs as their tenants reach them. Each statement names the tenant, so that nobody reaches another's.
 
-use super::{Query, Store, Work, int, maybe_int, maybe_text, text};
+use super::{Query, Store, Work, int, json, maybe_int, maybe_text, text};
 use crate::error::{Error, Result};
 use crate::id;
 use crate::job::{Job, State, Submission, Usage};
 use crate::tenant::Rules;
 use crate::time::Time;
 use crate::wake::News;
+use futures::FutureExt;
+use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{Executor, Row};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The columns of a [`Job`].
 macro_rules! select {
@@ -51,91 +54,108 @@ impl Store {
         submission: &Submission,
     ) -> Result<Submitted> {
         submission.check()?;
-        let body = serde_json::to_string(submission).map_err(|error| Error::Invalid(error.to_string()))?;
-        let mut work = self.begin().await?;
-        let row = self
-            .query("SELECT max_queued, rules FROM tenants WHERE id = $1")
-            .bind(tenant.to_owned())
-            .fetch_optional(&mut *work)
+        let submitting = Submitting {
+            id: id::new("job"),
+            tenant: tenant.to_owned(),
+            key: key.map(str::to_owned),
+            priority: submission.priority,
+            delay: from_seconds(submission.delay),
+            time_to_live: submission.time_to_live.map(from_seconds),
+            retries: submission.retries,
+            backoff: from_seconds(submission.backoff),
+            body: json(submission)?,
+        };
+        let bytes = submitting.body.len();
+        let submit = |store, all| submit_all(store, all).boxed();
+        self.submitting.add(self, submitting, bytes, submit).await
+    }
+
+    /// The tenants that submit, held until the end of `work`: what they may submit, and how many jobs more.
+    async fn hold_tenants(&self, work: &mut Work, names: &BTreeSet<&str>) -> Result<BTreeMap<String, Room>> {
+        let rows = self
+            .query(
+                "SELECT id, max_queued, rules, cpu_us, cpu_hours,
+                     (SELECT CAST(coalesce(sum(cpu_us), 0) AS BIGINT) FROM usage
+                         WHERE tenant = tenants.id AND hour > $now / 3600000 - tenants.cpu_hours) AS used_us,
+                     (SELECT CAST(coalesce(sum(queued), 0) AS BIGINT) FROM lanes WHERE tenant = tenants.id) AS queued
+                 FROM tenants WHERE id IN $ids ORDER BY id $key",
+            )
+            .bind(json(names)?)
+            .fetch_all(&mut **work)
             .await?;
-        let row = row.ok_or(Error::NotFound("tenant"))?;
-        let rules: Rules = parsed(&text(&row, "rules")?)?;
-        if submission.priority > rules.priority {
-            let message = format!("priority: {} is the highest of this tenant", rules.priority);
-            return Err(Error::Invalid(message));
+        let room = |row| {
+            let (max_queued, used) = (int(row, "max_queued")?, int(row, "used_us")?);
+            let room = Room {
+                rules: parsed(&text(row, "rules")?)?,
+                max_queued,
+                left: max_queued - int(row, "queued")?,
+                cpu: maybe_int(row, "cpu_us")?.filter(|most| used >= *most),
+                cpu_hours: int(row, "cpu_hours")?,
+            };
+            Ok((text(row, "id")?, room))
+        };
+        rows.iter().map(room).collect()
+    }
+
+    /// Which jobs were submitted with these keys: by tenant and key, the job and what was submitted.
+    async fn with_keys(&self, work: &mut Work, all: &[Submitting]) -> Result<Keys> {
+        let keys = all
+            .iter()
+            .filter_map(|job| Some((&job.tenant, job.key.as_ref()?)));
+        let keys = keys.collect::<Vec<_>>();
+        if keys.is_empty() {
+            return Ok(Keys::new());
         }
-        let id = id::new("job");
-        let inserted = self
+        let rows = self
+            .query(
+                "SELECT id, tenant, idempotency_key, (SELECT body FROM submissions WHERE job = jobs.id) AS body
+                 FROM $rows JOIN jobs ON tenant = value->>0 AND idempotency_key = value->>1",
+            )
+            .bind(json(&keys)?)
+            .fetch_all(&mut **work)
+            .await?;
+        let known = |row| {
+            let key = (text(row, "tenant")?, text(row, "idempotency_key")?);
+            Ok((key, (text(row, "id")?, text(row, "body")?)))
+        };
+        rows.iter().map(known).collect()
+    }
+
+    /// Keeps new jobs, and returns their times: when they were made, may start, and expire.
+    async fn insert(
+        &self,
+        work: &mut Work,
+        all: &[&Submitting],
+    ) -> Result<BTreeMap<String, [Option<i64>; 3]>> {
+        if all.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let rows = self
             .query(
                 "INSERT INTO jobs (id, tenant, state, priority, created, not_before, expires, idempotency_key, retries, backoff)
-                 VALUES ($1, $2, 'PENDING', $3, $now, $now + $4, $now + $5, $6, $7, $8)
-                 ON CONFLICT (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING",
+                 SELECT value->>'id', value->>'tenant', 'PENDING', CAST(value->>'priority' AS BIGINT), $now,
+                     $now + CAST(value->>'delay' AS BIGINT), $now + CAST(value->>'time_to_live' AS BIGINT), value->>'key',
+                     CAST(value->>'retries' AS BIGINT), CAST(value->>'backoff' AS BIGINT) FROM $rows WHERE true
+                 RETURNING id, created, not_before, expires",
             )
-            .bind(id.clone())
-            .bind(tenant.to_owned())
-            .bind(submission.priority)
-            .bind(from_seconds(submission.delay))
-            .bind(submission.time_to_live.map(from_seconds))
-            .bind(key.map(str::to_owned))
-            .bind(submission.retries)
-            .bind(from_seconds(submission.backoff))
-            .execute(&mut *work)
+            .bind(json(&all)?)
+            .fetch_all(&mut **work)
             .await?;
-        if inserted.rows_affected() == 0 {
-            return self
-                .submitted_before(work, tenant, key.unwrap_or_default(), &body)
-                .await;
-        }
-        self.query("INSERT INTO submissions (job, body) VALUES ($1, $2)")
-            .bind(id.clone())
-            .bind(body)
-            .execute(&mut *work)
+        let bodies = all.iter().map(|job| (&job.id, &job.body)).collect::<Vec<_>>();
+        self.query("INSERT INTO submissions (job, body) SELECT value->>0, value->>1 FROM $rows")
+            .bind(json(&bodies)?)
+            .execute(&mut **work)
             .await?;
-        self.enqueue(&mut work, tenant, &id).await?;
-        self.check_queued(&mut work, tenant, int(&row, "max_queued")?)
-            .await?;
-        let job = self.job_in(&mut *work, tenant, &id).await?;
-        self.tell(&mut work, "queue".into()).await?;
-        work.commit().await?;
-        self.wake.queue.send_replace(());
-        Ok(Submitted { job, new: true })
-    }
-
-    async fn submitted_before(
-        &self,
-        mut work: Work,
-        tenant: &str,
-        key: &str,
-        body: &str,
-    ) -> Result<Submitted> {
-        let row = self
-            .query(
-                "SELECT id, (SELECT body FROM submissions WHERE job = jobs.id) AS body
-                 FROM jobs WHERE tenant = $1 AND idempotency_key = $2",
-            )
-            .bind(tenant.to_owned())
-            .bind(key.to_owned())
-            .fetch_one(&mut *work)
-            .await?;
-        if text(&row, "body")? != body {
-            let message = "this Idempotency-Key was used for another submission";
-            return Err(Error::Conflict(message.into()));
-        }
-        let job = self.job_in(&mut *work, tenant, &text(&row, "id")?).await?;
-        Ok(Submitted { job, new: false })
-    }
-
-    async fn check_queued(&self, work: &mut Work, tenant: &str, most: i64) -> Result<()> {
-        let row = self
-            .query("SELECT CAST(sum(queued) AS BIGINT) AS queued FROM lanes WHERE tenant = $1")
-            .bind(tenant.to_owned())
-            .fetch_one(&mut **work)
-            .await?;
-        if int(&row, "queued")? > most {
-            let message = format!("{most} jobs wait already, which is this tenant's quota (max_queued)");
-            return Err(Error::Quota(message));
-        }
-        Ok(())
+        let ids = all.iter().map(|job| job.id.as_str()).collect::<Vec<_>>();
+        self.enqueue(work, &ids).await?;
+        let times = |row| {
+            let time = |column| maybe_int(row, column);
+            Ok((
+                text(row, "id")?,
+                [time("created")?, time("not_before")?, time("expires")?],
+            ))
+        };
+        rows.iter().map(times).collect()
     }
 
     /// One job.
@@ -238,8 +258,10 @@ impl Store {
             news = News::Cancel(id.into());
         }
         let job = self.job_in(&mut *work, tenant, id).await?;
-        self.tell(&mut work, news.payload()).await?;
+        let news = [news];
+        self.tell(&mut work, &news).await?;
         work.commit().await?;
+        let [news] = news;
         self.wake.tell(news);
         Ok(job)
     }
@@ -250,6 +272,8 @@ impl Store {
     /// [`Error::NotFound`]; [`Error::Conflict`] in any other state; [`Error::Quota`].
     pub async fn retry(&self, tenant: &str, id: &str) -> Result<Job> {
         let mut work = self.begin().await?;
+        let held = self.hold_tenants(&mut work, &[tenant].into()).await?;
+        held.get(tenant).ok_or(Error::NotFound("tenant"))?.take(1)?;
         let again = self
             .query(
                 "UPDATE jobs SET state = 'PENDING', not_before = $now, expires = NULL, failures = 0, losses = 0,
@@ -268,18 +292,11 @@ impl Store {
             );
             return Err(Error::Conflict(message));
         }
-        self.enqueue(&mut work, tenant, id).await?;
-        let row = self
-            .query("SELECT max_queued FROM tenants WHERE id = $1")
-            .bind(tenant.to_owned())
-            .fetch_one(&mut *work)
-            .await?;
-        self.check_queued(&mut work, tenant, int(&row, "max_queued")?)
-            .await?;
+        self.enqueue(&mut work, &[id]).await?;
         let job = self.job_in(&mut *work, tenant, id).await?;
-        self.tell(&mut work, "queue".into()).await?;
+        self.tell(&mut work, &[News::Queue]).await?;
         work.commit().await?;
-        self.wake.queue.send_replace(());
+        self.wake.tell(News::Queue);
         Ok(job)
     }
 
@@ -294,6 +311,151 @@ impl Store {
         );
         let row = query.fetch_one(&self.readers).await?;
         Ok([int(&row, "waiting")?, int(&row, "running")?])
+    }
+}
+
+/// A submission on its way.
+#[derive(Clone, Serialize)]
+pub(super) struct Submitting {
+    id: String,
+    tenant: String,
+    key: Option<String>,
+    priority: i64,
+    /// Milliseconds, as all here.
+    delay: i64,
+    time_to_live: Option<i64>,
+    retries: i64,
+    backoff: i64,
+    #[serde(skip)]
+    body: String,
+}
+
+/// What a tenant may submit.
+struct Room {
+    rules: Rules,
+    max_queued: i64,
+    /// How many jobs more.
+    left: i64,
+    /// The microseconds that it may use in so many hours, if they are used.
+    cpu: Option<i64>,
+    cpu_hours: i64,
+}
+
+impl Room {
+    fn take(&self, count: i64) -> Result<i64> {
+        if let Some(most) = self.cpu {
+            let message = format!(
+                "the {} s of processor time are used that this tenant has in {} h (its quota cpu_time)",
+                most as f64 / 1e6,
+                self.cpu_hours
+            );
+            return Err(Error::Quota(message));
+        }
+        if self.left < count {
+            let message = format!(
+                "{} jobs wait already, which is this tenant's quota (max_queued)",
+                self.max_queued
+            );
+            return Err(Error::Quota(message));
+        }
+        Ok(self.left - count)
+    }
+}
+
+/// By tenant and key, a job and what was submitted.
+type Keys = BTreeMap<(String, String), (String, String)>;
+
+/// What becomes of a submission.
+enum Fate {
+    New,
+    /// It is this job's again.
+    Known(String),
+    Refused(Error),
+}
+
+async fn submit_all(store: Store, all: Vec<Submitting>) -> Result<Vec<Result<Submitted>>> {
+    let mut work = store.begin().await?;
+    let names = all.iter().map(|job| job.tenant.as_str()).collect();
+    let mut rooms = store.hold_tenants(&mut work, &names).await?;
+    let mut known = store.with_keys(&mut work, &all).await?;
+    let fates = all
+        .iter()
+        .map(|job| fate(job, &mut rooms, &mut known))
+        .collect::<Vec<_>>();
+    let new = all
+        .iter()
+        .zip(&fates)
+        .filter(|(_, fate)| matches!(fate, Fate::New));
+    let new = new.map(|(job, _)| job).collect::<Vec<_>>();
+    let mut times = store.insert(&mut work, &new).await?;
+    if !new.is_empty() {
+        store.tell(&mut work, &[News::Queue]).await?;
+    }
+    work.commit().await?;
+    store.wake.tell(News::Queue);
+    let mut answers = Vec::new();
+    for (job, fate) in all.iter().zip(fates) {
+        answers.push(match fate {
+            Fate::Refused(error) => Err(error),
+            Fate::Known(id) => {
+                let job = store.job(&job.tenant, &id).await;
+                job.map(|job| Submitted { job, new: false })
+            }
+            Fate::New => {
+                let [created, not_before, expires] = times.remove(&job.id).unwrap_or_default();
+                Ok(Submitted {
+                    job: waiting(job, created.unwrap_or(0), not_before.unwrap_or(0), expires),
+                    new: true,
+                })
+            }
+        });
+    }
+    Ok(answers)
+}
+
+fn fate(job: &Submitting, rooms: &mut BTreeMap<String, Room>, known: &mut Keys) -> Fate {
+    let Some(room) = rooms.get_mut(&job.tenant) else {
+        return Fate::Refused(Error::NotFound("tenant"));
+    };
+    let key = job.key.clone().map(|key| (job.tenant.clone(), key));
+    if let Some((id, body)) = key.as_ref().and_then(|key| known.get(key)) {
+        if *body == job.body {
+            return Fate::Known(id.clone());
+        }
+        let message = "this Idempotency-Key was used for another submission";
+        return Fate::Refused(Error::Conflict(message.into()));
+    }
+    if job.priority > room.rules.priority {
+        let message = format!("priority: {} is the highest of this tenant", room.rules.priority);
+        return Fate::Refused(Error::Invalid(message));
+    }
+    match room.take(1) {
+        Err(error) => return Fate::Refused(error),
+        Ok(left) => room.left = left,
+    }
+    if let Some(key) = key {
+        known.insert(key, (job.id.clone(), job.body.clone()));
+    }
+    Fate::New
+}
+
+/// A job that was just submitted.
+fn waiting(job: &Submitting, created: i64, not_before: i64, expires: Option<i64>) -> Job {
+    Job {
+        id: job.id.clone(),
+        state: State::Pending,
+        priority: job.priority,
+        attempt: 0,
+        created: Time(created),
+        not_before: Time(not_before),
+        expires: expires.map(Time),
+        started: None,
+        finished: None,
+        cancel_requested: false,
+        limit: None,
+        error: None,
+        exit_code: None,
+        usage: None,
     }
 }
 

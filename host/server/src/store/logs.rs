@@ -1,14 +1,41 @@
 //! What jobs write, in pieces.
 
-use super::{Store, Work, int, text};
+use super::{Store, Work, int, json, text};
 use crate::error::{Error, Result};
 use crate::job::Chunk;
 use crate::store::Claimed;
 use crate::time::Time;
 use crate::wake::News;
+use futures::FutureExt;
+use serde::Serialize;
 
 /// So many pieces are read at once.
 pub(crate) const PIECES: i64 = 256;
+
+/// A piece that is to be kept.
+#[derive(Clone, Serialize)]
+pub(super) struct Appending {
+    pub(super) job: String,
+    pub(super) attempt: i64,
+    pub(super) seq: i64,
+    pub(super) stream: &'static str,
+    pub(super) text: String,
+}
+
+impl Appending {
+    /// A run's, from number `seq` on: stream and text.
+    pub(super) fn all(job: &Claimed, seq: i64, pieces: &[(&'static str, String)]) -> Vec<Appending> {
+        let pieces = pieces.iter().zip(seq..);
+        let piece = |((stream, text), seq): (&(&'static str, String), i64)| Appending {
+            job: job.id.clone(),
+            attempt: job.attempt,
+            seq,
+            stream,
+            text: text.clone(),
+        };
+        pieces.map(piece).collect()
+    }
+}
 
 impl Store {
     /// Adds pieces to a run's log, from number `seq` on: stream and text. Nothing is added if the run was
@@ -17,35 +44,27 @@ impl Store {
     /// # Errors
     /// [`Error::Database`].
     pub async fn append(&self, job: &Claimed, seq: i64, pieces: &[(&'static str, String)]) -> Result<()> {
-        let mut work = self.begin().await?;
-        self.append_in(&mut work, job, seq, pieces).await?;
-        let news = News::Job(job.id.as_str().into());
-        self.tell(&mut work, news.payload()).await?;
-        work.commit().await?;
-        self.wake.tell(news);
-        Ok(())
+        let bytes = pieces.iter().map(|(_, text)| text.len()).sum();
+        let pieces = Appending::all(job, seq, pieces);
+        let append = |store, all| append_all(store, all).boxed();
+        self.appending.add(self, pieces, bytes, append).await
     }
 
-    pub(super) async fn append_in(
-        &self,
-        work: &mut Work,
-        job: &Claimed,
-        seq: i64,
-        pieces: &[(&'static str, String)],
-    ) -> Result<()> {
-        for ((stream, text), seq) in pieces.iter().zip(seq..) {
-            self.query(
-                "INSERT INTO logs (job, attempt, seq, stream, at, text)
-                 SELECT id, attempt, $3, $4, $now, $5 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 'STARTED'",
-            )
-            .bind(job.id.clone())
-            .bind(job.attempt)
-            .bind(seq)
-            .bind((*stream).to_owned())
-            .bind(text.clone())
-            .execute(&mut **work)
-            .await?;
+    /// Those of runs that were not given up. A piece that is there already came without its answer.
+    pub(super) async fn append_in(&self, work: &mut Work, pieces: &[Appending]) -> Result<()> {
+        if pieces.is_empty() {
+            return Ok(());
         }
+        self.query(
+            "INSERT INTO logs (job, attempt, seq, stream, at, text)
+             SELECT j.id, j.attempt, CAST(value->>'seq' AS BIGINT), value->>'stream', $now, value->>'text'
+             FROM $rows JOIN jobs j ON j.id = value->>'job' AND j.attempt = CAST(value->>'attempt' AS BIGINT)
+             WHERE j.state = 'STARTED'
+             ON CONFLICT (job, attempt, seq) DO UPDATE SET text = excluded.text",
+        )
+        .bind(json(&pieces)?)
+        .execute(&mut **work)
+        .await?;
         Ok(())
     }
 
@@ -80,4 +99,16 @@ impl Store {
         };
         rows.iter().map(piece).collect()
     }
+}
+
+async fn append_all(store: Store, all: Vec<Vec<Appending>>) -> Result<Vec<Result<()>>> {
+    let answers = all.iter().map(|_| Ok(())).collect();
+    let job = |pieces: &Vec<Appending>| Some(News::Job(pieces.first()?.job.as_str().into()));
+    let news = all.iter().filter_map(job).collect::<Vec<_>>();
+    let mut work = store.begin_at(&store.hasty).await?;
+    store.append_in(&mut work, &all.concat()).await?;
+    store.tell(&mut work, &news).await?;
+    work.commit().await?;
+    news.into_iter().for_each(|news| store.wake.tell(news));
+    Ok(answers)
 }

@@ -1,6 +1,7 @@
 //! What is kept: SQLite in one file, or PostgreSQL. The same statements serve both, with the words of
 //! [`Dialect`] where they differ; times are the database's, so that the clocks of several machines may differ.
 
+mod group;
 mod jobs;
 mod logs;
 mod queue;
@@ -10,7 +11,13 @@ pub use jobs::{Page, Submitted};
 pub use queue::{Claimed, End, Verdict};
 
 use crate::error::{Error, Result};
-use crate::wake::Wake;
+use crate::job::State;
+use crate::wake::{News, Wake};
+use group::Group;
+use jobs::Submitting;
+use logs::Appending;
+use queue::Ending;
+use serde::Serialize;
 use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyPool, AssertSqlSafe, Row, SqlSafeStr, Transaction};
@@ -18,7 +25,10 @@ use std::path::Path;
 use std::time::Duration;
 
 /// In their order; what was released is never changed.
-const MIGRATIONS: &[(&str, &str)] = &[("first", include_str!("schema_1.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("first", include_str!("schema_1.sql")),
+    ("processor time", include_str!("schema_2.sql")),
+];
 
 /// Where everything is kept.
 #[derive(Clone)]
@@ -27,6 +37,11 @@ pub struct Store {
     readers: AnyPool,
     /// SQLite has one writer at a time; a second connection would wait by sleeping.
     writers: AnyPool,
+    /// For output: what a crash of the database takes from it is of runs that have not ended.
+    hasty: AnyPool,
+    submitting: Group<Submitting, Submitted>,
+    ending: Group<Ending, Option<State>>,
+    appending: Group<Vec<Appending>, ()>,
     pub(crate) wake: Wake,
 }
 
@@ -37,24 +52,36 @@ enum Dialect {
 }
 
 impl Dialect {
-    /// Puts the dialect's words in: `$now`, `$skip` (rows that others have locked are passed over), `$hold`
-    /// (the rows of the alias `l` are locked) and `$ids` (the strings of the JSON list `$1`).
+    /// Puts the dialect's words in: `$now`; `$skip` (rows that others have locked are passed over), `$hold`
+    /// (the rows of the alias `l` are locked), `$key` (rows are locked, their key is not); `$ids` (the strings of
+    /// the JSON list `$1`) and `$rows` (its elements, each as `value`).
     fn words(self, sql: &'static str) -> String {
-        let [now, skip, hold, ids] = match self {
+        let [now, skip, hold, key, ids, rows] = match self {
             Dialect::Sqlite => [
                 "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
                 "",
                 "",
+                "",
                 "(SELECT value FROM json_each($1))",
+                "(SELECT value FROM json_each($1)) AS list",
             ],
             Dialect::Postgres => [
                 "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
                 "FOR UPDATE SKIP LOCKED",
                 "FOR UPDATE OF l",
+                "FOR NO KEY UPDATE",
                 "(SELECT json_array_elements_text($1::json))",
+                "json_array_elements($1::json) AS list(value)",
             ],
         };
-        let words = [("$now", now), ("$skip", skip), ("$hold", hold), ("$ids", ids)];
+        let words = [
+            ("$now", now),
+            ("$skip", skip),
+            ("$hold", hold),
+            ("$key", key),
+            ("$ids", ids),
+            ("$rows", rows),
+        ];
         words
             .iter()
             .fold(sql.to_owned(), |sql, (word, meaning)| sql.replace(word, meaning))
@@ -80,12 +107,8 @@ impl Store {
         let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         let url = format!("sqlite://{path}?mode=rwc");
         let writers = sqlite(1).connect(&url).await?;
-        let store = Store {
-            dialect: Dialect::Sqlite,
-            readers: sqlite(4).connect(&url).await?,
-            writers,
-            wake: Wake::new(),
-        };
+        let readers = sqlite(4).connect(&url).await?;
+        let store = Store::new(Dialect::Sqlite, [readers, writers.clone(), writers]);
         store.migrate().await?;
         Ok(store)
     }
@@ -99,20 +122,31 @@ impl Store {
             return Err(Error::Address("it begins with postgres://".into()));
         }
         install_default_drivers();
-        let pool = AnyPoolOptions::new()
-            .max_connections(16)
-            .acquire_timeout(Duration::from_secs(10))
-            .connect(url)
-            .await?;
-        let store = Store {
-            dialect: Dialect::Postgres,
-            readers: pool.clone(),
-            writers: pool,
-            wake: Wake::new(),
-        };
+        let pool = postgres(16).connect(url).await?;
+        let hasty = postgres(2).after_connect(|connection, _| {
+            Box::pin(async move {
+                let hasty = sqlx::query("SET synchronous_commit = off");
+                hasty.execute(connection).await.map(drop)
+            })
+        });
+        let hasty = hasty.connect(url).await?;
+        let store = Store::new(Dialect::Postgres, [pool.clone(), pool, hasty]);
         store.migrate().await?;
         store.wake.listen(url).await?;
         Ok(store)
+    }
+
+    fn new(dialect: Dialect, [readers, writers, hasty]: [AnyPool; 3]) -> Store {
+        Store {
+            dialect,
+            readers,
+            writers,
+            hasty,
+            submitting: Group::default(),
+            ending: Group::default(),
+            appending: Group::default(),
+            wake: Wake::new(),
+        }
     }
 
     async fn migrate(&self) -> Result<()> {
@@ -145,25 +179,50 @@ impl Store {
     }
 
     async fn begin(&self) -> Result<Work> {
+        self.begin_at(&self.writers).await
+    }
+
+    async fn begin_at(&self, pool: &AnyPool) -> Result<Work> {
         // A transaction of SQLite that reads first cannot always go on to write.
         let begin = match self.dialect {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
-        Ok(self.writers.begin_with(begin).await?)
+        Ok(pool.begin_with(begin).await?)
     }
 
-    /// Tells all processes, once `work` is committed. Those of this one are told by the caller.
-    async fn tell(&self, work: &mut Work, news: String) -> Result<()> {
+    /// Tells other processes, once `work` is committed. Who is in this one is told by the caller.
+    async fn tell(&self, work: &mut Work, news: &[News]) -> Result<()> {
         if self.dialect == Dialect::Postgres {
             // The function's own type is none that a row of `Any` can have.
-            self.query("SELECT count(CAST(pg_notify('vtwasm', $1) AS TEXT))")
-                .bind(news)
+            self.query("SELECT count(CAST(pg_notify('vtwasm', list.value) AS TEXT)) FROM json_array_elements_text($1::json) AS list(value)")
+                .bind(json(&self.wake.payloads(news))?)
                 .execute(&mut **work)
                 .await?;
         }
         Ok(())
     }
+}
+
+/// A statement's argument.
+fn json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::Invalid(error.to_string()))
+}
+
+fn postgres(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        // One that was in use a moment ago is not asked whether it is still there.
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for > Duration::from_secs(1) {
+                    sqlx::Connection::ping(connection).await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 fn sqlite(connections: u32) -> AnyPoolOptions {

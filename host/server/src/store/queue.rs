@@ -12,16 +12,20 @@
 //! was given up changes nothing any more.
 //!
 //! # Order of locks
-//! A job's row, then its lane's. Giving out goes the other way round, and passes over rows that are locked.
+//! A tenant's row (who submits), jobs' rows, their lanes' by name, the tenants' usage by name. Giving out takes lanes
+//! first, and passes over jobs that are locked.
 
-use super::{Query, Store, Work, int, maybe_int, millis, text};
+use super::logs::Appending;
+use super::{Store, Work, int, json, maybe_int, millis, text};
 use crate::error::Result;
 use crate::job::{State, Submission, Usage};
 use crate::tenant::Rules;
 use crate::wake::News;
+use futures::FutureExt;
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// A job whose worker is lost so often takes its workers down with it.
@@ -94,105 +98,143 @@ impl Store {
         let query = self.query("UPDATE dispatch SET turn = turn + $1 RETURNING turn");
         let row = query.bind(slots as i64).fetch_one(&mut *work).await?;
         let mut turn = int(&row, "turn")? - slots as i64;
-        let mut claimed = Vec::new();
+        let (mut claimed, mut changed) = (Vec::new(), false);
         while claimed.len() < slots {
-            let lanes = self.next_lanes(&mut work, slots - claimed.len()).await?;
-            let before = claimed.len();
-            for (tenant, priority) in lanes {
-                turn += 1;
-                let job = self
-                    .start_first(&mut work, &tenant, priority, worker, lease)
-                    .await?;
-                self.serve(&mut work, &tenant, priority, turn, job.is_some())
-                    .await?;
-                claimed.extend(job);
+            let mut lanes = self.next_lanes(&mut work, slots - claimed.len()).await?;
+            let rooms = lanes.iter().map(|lane| lane.room).collect::<Vec<_>>();
+            let dealt = deal(&rooms, slots - claimed.len());
+            if dealt.is_empty() {
+                break;
             }
+            changed = true;
+            for &index in &dealt {
+                turn += 1;
+                lanes[index].turn = turn;
+                lanes[index].wanted += 1;
+            }
+            let mut started = Vec::new();
+            for lane in &mut lanes {
+                let jobs = match lane.wanted {
+                    0 => VecDeque::new(),
+                    _ => self.start_first(&mut work, lane, worker, lease).await?,
+                };
+                lane.took = jobs.len();
+                started.push(jobs);
+            }
+            lanes.retain(|lane| lane.wanted > 0);
+            self.serve(&mut work, &lanes).await?;
+            let before = claimed.len();
+            claimed.extend(dealt.iter().filter_map(|&index| started[index].pop_front()));
             if claimed.len() == before {
                 break;
             }
         }
-        work.commit().await?;
+        if changed {
+            work.commit().await?;
+        }
         Ok(claimed)
     }
 
     /// The lanes of the highest priority that have a job and whose tenants may run one more, in their turn.
-    async fn next_lanes(&self, work: &mut Work, most: usize) -> Result<Vec<(String, i64)>> {
-        // The lanes are locked before their jobs are looked for, so that no job can come in between unseen.
+    async fn next_lanes(&self, work: &mut Work, most: usize) -> Result<Vec<Lane>> {
+        // The lanes are locked before their jobs are looked for, so that no job can come in between unseen; and in
+        // the order in which all lock them.
         let rows = self
             .query(
-                "SELECT l.tenant, l.priority FROM lanes l JOIN tenants t ON t.id = l.tenant
-                 WHERE l.next_at <= $now
-                     AND (SELECT count(*) FROM jobs j WHERE j.tenant = l.tenant AND j.state = 'STARTED') < t.max_running
-                 ORDER BY l.priority DESC, l.turn LIMIT $1 $hold",
+                "SELECT l.tenant, l.priority, l.turn, l.queued, next.room FROM lanes l JOIN
+                     (SELECT n.tenant AS tenant, n.priority AS priority, t.max_running
+                         - (SELECT count(*) FROM jobs j WHERE j.tenant = n.tenant AND j.state = 'STARTED') AS room
+                     FROM lanes n JOIN tenants t ON t.id = n.tenant
+                     WHERE n.next_at <= $now
+                         AND (SELECT count(*) FROM jobs j WHERE j.tenant = n.tenant AND j.state = 'STARTED') < t.max_running
+                         AND (t.cpu_us IS NULL OR t.cpu_us > (SELECT coalesce(sum(u.cpu_us), 0) FROM usage u
+                             WHERE u.tenant = t.id AND u.hour > $now / 3600000 - t.cpu_hours))
+                     ORDER BY n.priority DESC, n.turn LIMIT $1) next
+                 ON next.tenant = l.tenant AND next.priority = l.priority ORDER BY l.tenant, l.priority $hold",
             )
             .bind(most as i64)
             .fetch_all(&mut **work)
             .await?;
-        let lane = |row| Ok((text(row, "tenant")?, int(row, "priority")?));
+        let lane = |row| {
+            Ok(Lane {
+                tenant: text(row, "tenant")?,
+                priority: int(row, "priority")?,
+                turn: int(row, "turn")?,
+                room: int(row, "room")?.min(int(row, "queued")?),
+                wanted: 0,
+                took: 0,
+            })
+        };
         let mut lanes = rows.iter().map(lane).collect::<Result<Vec<_>>>()?;
-        let highest = lanes.first().map(|(_, priority)| *priority);
-        lanes.retain(|(_, priority)| Some(*priority) == highest);
+        let highest = lanes.iter().map(|lane| lane.priority).max();
+        lanes.retain(|lane| Some(lane.priority) == highest);
+        lanes.sort_by_key(|lane| lane.turn);
         Ok(lanes)
     }
 
+    /// Starts as many of a lane's first jobs as it is to.
     async fn start_first(
         &self,
         work: &mut Work,
-        tenant: &str,
-        priority: i64,
+        lane: &Lane,
         worker: &str,
         lease: Duration,
-    ) -> Result<Option<Claimed>> {
-        let row = self
+    ) -> Result<VecDeque<Claimed>> {
+        let rows = self
             .query(
-                "UPDATE jobs SET state = 'STARTED', attempt = attempt + 1, worker = $3, lease = $now + $4, started = $now,
-                     hit_limit = NULL, error = NULL, exit_code = NULL
-                 WHERE id = (SELECT id FROM jobs
+                "WITH next AS MATERIALIZED (SELECT id FROM jobs
                      WHERE tenant = $1 AND priority = $2 AND state IN ('PENDING', 'RETRY') AND not_before <= $now
                          AND (expires IS NULL OR expires > $now)
-                     ORDER BY not_before, id LIMIT 1 $skip)
-                 RETURNING id, tenant, attempt, failures, retries, backoff,
+                     ORDER BY not_before, id LIMIT $5 $skip)
+                 UPDATE jobs SET state = 'STARTED', attempt = attempt + 1, worker = $3, lease = $now + $4, started = $now,
+                     hit_limit = NULL, error = NULL, exit_code = NULL
+                 WHERE id IN (SELECT next.id FROM next)
+                 RETURNING id, tenant, attempt, failures, retries, backoff, not_before,
                      (SELECT body FROM submissions WHERE job = jobs.id) AS body,
                      (SELECT rules FROM tenants WHERE tenants.id = jobs.tenant) AS rules",
             )
-            .bind(tenant.to_owned())
-            .bind(priority)
+            .bind(lane.tenant.clone())
+            .bind(lane.priority)
             .bind(worker.to_owned())
             .bind(millis(lease))
-            .fetch_optional(&mut **work)
+            .bind(lane.wanted as i64)
+            .fetch_all(&mut **work)
             .await?;
-        row.as_ref().map(claimed).transpose()
+        let job = |row| Ok((int(row, "not_before")?, claimed(row)?));
+        let mut jobs = rows.iter().map(job).collect::<Result<Vec<_>>>()?;
+        jobs.sort_by(|(time, job), (other_time, other)| (time, &job.id).cmp(&(other_time, &other.id)));
+        Ok(jobs.into_iter().map(|(_, job)| job).collect())
     }
 
-    /// Puts a lane behind all others.
-    async fn serve(&self, work: &mut Work, tenant: &str, priority: i64, turn: i64, took: bool) -> Result<()> {
+    /// Puts lanes behind all others.
+    async fn serve(&self, work: &mut Work, lanes: &[Lane]) -> Result<()> {
         self.query(
-            "UPDATE lanes SET turn = $3, queued = queued - $4,
+            "UPDATE lanes SET turn = CAST(value->>'turn' AS BIGINT), queued = queued - CAST(value->>'took' AS BIGINT),
                  next_at = (SELECT not_before FROM jobs
-                     WHERE tenant = $1 AND priority = $2 AND state IN ('PENDING', 'RETRY')
+                     WHERE jobs.tenant = lanes.tenant AND jobs.priority = lanes.priority AND state IN ('PENDING', 'RETRY')
                          AND (expires IS NULL OR expires > $now)
                      ORDER BY not_before LIMIT 1)
-             WHERE tenant = $1 AND priority = $2",
+             FROM $rows WHERE tenant = value->>'tenant' AND priority = CAST(value->>'priority' AS BIGINT)",
         )
-        .bind(tenant.to_owned())
-        .bind(priority)
-        .bind(turn)
-        .bind(i64::from(took))
+        .bind(json(&lanes)?)
         .execute(&mut **work)
         .await?;
         Ok(())
     }
 
-    /// The job of that name waits now.
-    pub(super) async fn enqueue(&self, work: &mut Work, tenant: &str, id: &str) -> Result<()> {
+    /// Jobs of these names wait now.
+    pub(super) async fn enqueue(&self, work: &mut Work, ids: &[&str]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
         self.query(
             "INSERT INTO lanes (tenant, priority, queued, next_at, turn)
-             SELECT tenant, priority, 1, not_before, 0 FROM jobs WHERE id = $1 AND tenant = $2
-             ON CONFLICT (tenant, priority) DO UPDATE SET queued = lanes.queued + 1,
+             SELECT tenant, priority, count(*), min(not_before), 0 FROM jobs WHERE id IN $ids
+                 GROUP BY tenant, priority ORDER BY tenant, priority
+             ON CONFLICT (tenant, priority) DO UPDATE SET queued = lanes.queued + excluded.queued,
                  next_at = CASE WHEN lanes.next_at < excluded.next_at THEN lanes.next_at ELSE excluded.next_at END",
         )
-        .bind(id.to_owned())
-        .bind(tenant.to_owned())
+        .bind(json(&ids)?)
         .execute(&mut **work)
         .await?;
         Ok(())
@@ -224,12 +266,14 @@ impl Store {
 
     /// Renews the leases of those jobs that still are `worker`'s, and says which these are.
     pub(crate) async fn renew(&self, worker: &str, ids: &[String], lease: Duration) -> Result<Vec<Renewed>> {
+        // Both lock rows of many jobs, in any order.
+        let _no_ends = self.ending.turn().await;
         let rows = self
             .query(
                 "UPDATE jobs SET lease = $now + $3 WHERE id IN $ids AND worker = $2 AND state = 'STARTED'
                  RETURNING id, attempt, cancel",
             )
-            .bind(serde_json::to_string(ids).unwrap_or_default())
+            .bind(json(&ids)?)
             .bind(worker.to_owned())
             .bind(millis(lease))
             .fetch_all(&self.writers)
@@ -268,69 +312,77 @@ impl Store {
             (Verdict::Failure, Some(_)) => State::Retry,
             (Verdict::GivenBack, _) => State::Pending,
         };
-        let mut work = self.begin().await?;
-        self.append_in(&mut work, job, seq, pieces).await?;
-        // Who cancelled a job meanwhile does not want it to start again.
-        let row = self
-            .end(job, end, state, again)
-            .fetch_optional(&mut *work)
-            .await?;
-        let Some(row) = row else {
-            return Ok(None);
+        let ending = Ending {
+            job: job.id.clone(),
+            tenant: job.tenant.clone(),
+            attempt: job.attempt,
+            state: state.name(),
+            again: again.unwrap_or(-1),
+            failed: i64::from(end.verdict == Verdict::Failure),
+            limit: end.limit,
+            error: end.error.clone(),
+            exit_code: end.exit_code,
+            result: end.result.clone(),
+            cpu_us: micros(end.usage.cpu_time),
+            wall_us: micros(end.usage.wall_time),
+            memory: end.usage.memory,
+            output: end.usage.output,
+            pieces: Appending::all(job, seq, pieces),
         };
-        let state = State::named(&text(&row, "state")?)?;
-        if !state.is_final() {
-            self.enqueue(&mut work, &job.tenant, &job.id).await?;
-            self.tell(&mut work, "queue".into()).await?;
+        let bytes = end.result.as_ref().map_or(0, String::len);
+        let bytes = bytes + pieces.iter().map(|(_, text)| text.len()).sum::<usize>();
+        let finish = |store, all| finish_all(store, all).boxed();
+        self.ending.add(self, ending, bytes, finish).await
+    }
+
+    /// Ends runs that were not given up, and returns the states of their jobs.
+    async fn end(&self, work: &mut Work, all: &[Ending]) -> Result<BTreeMap<String, State>> {
+        // Who cancelled a job meanwhile does not want it to start again.
+        let rows = self
+            .query(
+                "UPDATE jobs SET
+                     state = CASE WHEN cancel = 1 AND r.again >= 0 THEN 'REVOKED' ELSE r.following END,
+                     not_before = CASE WHEN r.again >= 0 THEN $now + r.again ELSE not_before END,
+                     finished = CASE WHEN cancel = 1 OR r.again < 0 THEN $now END,
+                     failures = failures + r.failed, worker = NULL, lease = NULL,
+                     hit_limit = r.limited, error = r.why, exit_code = r.code, result = r.returned,
+                     cpu_us = r.cpu, wall_us = r.wall, memory = r.bytes, output = r.written
+                 FROM (SELECT value->>'job' AS job, CAST(value->>'attempt' AS BIGINT) AS start, value->>'state' AS following,
+                     CAST(value->>'again' AS BIGINT) AS again, CAST(value->>'failed' AS BIGINT) AS failed,
+                     value->>'limit' AS limited, value->>'error' AS why, CAST(value->>'exit_code' AS BIGINT) AS code,
+                     value->>'result' AS returned, CAST(value->>'cpu_us' AS BIGINT) AS cpu,
+                     CAST(value->>'wall_us' AS BIGINT) AS wall, CAST(value->>'memory' AS BIGINT) AS bytes,
+                     CAST(value->>'output' AS BIGINT) AS written FROM $rows) AS r
+                 WHERE id = r.job AND attempt = r.start AND state = 'STARTED'
+                 RETURNING id, state",
+            )
+            .bind(json(&all)?)
+            .fetch_all(&mut **work)
+            .await?;
+        let state = |row| Ok((text(row, "id")?, State::named(&text(row, "state")?)?));
+        rows.iter().map(state).collect()
+    }
+
+    async fn account(&self, work: &mut Work, ended: &[&Ending]) -> Result<()> {
+        let mut sums = BTreeMap::<_, [i64; 4]>::new();
+        for end in ended {
+            let sum = sums.entry(&end.tenant).or_default();
+            for (sum, part) in sum.iter_mut().zip([1, end.cpu_us, end.wall_us, end.output]) {
+                *sum += part;
+            }
         }
-        self.account(&mut work, &job.tenant, &end.usage).await?;
-        let news = News::Job(job.id.as_str().into());
-        self.tell(&mut work, news.payload()).await?;
-        work.commit().await?;
-        self.wake.tell(news);
-        // A tenant that was at its quota may run another one.
-        self.wake.queue.send_replace(());
-        Ok(Some(state))
-    }
-
-    fn end(&self, job: &Claimed, end: &End, state: State, again: Option<i64>) -> Query {
-        let failed = end.verdict == Verdict::Failure;
+        let rows = sums
+            .iter()
+            .map(|(tenant, [runs, cpu, wall, output])| (tenant, runs, cpu, wall, output));
         self.query(
-            "UPDATE jobs SET
-                 state = CASE WHEN cancel = 1 AND $4 >= 0 THEN 'REVOKED' ELSE $3 END,
-                 not_before = CASE WHEN $4 >= 0 THEN $now + $4 ELSE not_before END,
-                 finished = CASE WHEN cancel = 1 OR $4 < 0 THEN $now END,
-                 failures = failures + $5, worker = NULL, lease = NULL,
-                 hit_limit = $6, error = $7, exit_code = $8, result = $9,
-                 cpu_us = $10, wall_us = $11, memory = $12, output = $13
-             WHERE id = $1 AND attempt = $2 AND state = 'STARTED'
-             RETURNING state",
+            "INSERT INTO usage (tenant, hour, runs, cpu_us, wall_us, output)
+             SELECT value->>0, $now / 3600000, CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT),
+                 CAST(value->>3 AS BIGINT), CAST(value->>4 AS BIGINT) FROM $rows WHERE true
+             ON CONFLICT (tenant, hour) DO UPDATE SET runs = usage.runs + excluded.runs,
+                 cpu_us = usage.cpu_us + excluded.cpu_us, wall_us = usage.wall_us + excluded.wall_us,
+                 output = usage.output + excluded.output",
         )
-        .bind(job.id.clone())
-        .bind(job.attempt)
-        .bind(state.name().to_owned())
-        .bind(again.unwrap_or(-1))
-        .bind(i64::from(failed))
-        .bind(end.limit.map(str::to_owned))
-        .bind(end.error.clone())
-        .bind(end.exit_code)
-        .bind(end.result.clone())
-        .bind(micros(end.usage.cpu_time))
-        .bind(micros(end.usage.wall_time))
-        .bind(end.usage.memory)
-        .bind(end.usage.output)
-    }
-
-    async fn account(&self, work: &mut Work, tenant: &str, usage: &Usage) -> Result<()> {
-        self.query(
-            "INSERT INTO usage (tenant, hour, runs, cpu_us, wall_us, output) VALUES ($1, $now / 3600000, 1, $2, $3, $4)
-             ON CONFLICT (tenant, hour) DO UPDATE SET runs = usage.runs + 1, cpu_us = usage.cpu_us + excluded.cpu_us,
-                 wall_us = usage.wall_us + excluded.wall_us, output = usage.output + excluded.output",
-        )
-        .bind(tenant.to_owned())
-        .bind(micros(usage.cpu_time))
-        .bind(micros(usage.wall_time))
-        .bind(usage.output)
+        .bind(json(&rows.collect::<Vec<_>>())?)
         .execute(&mut **work)
         .await?;
         Ok(())
@@ -359,16 +411,12 @@ impl Store {
         query.execute(&mut *work).await?;
         let lost = self.recover_lost(&mut work).await?;
         let expired = self.revoke_expired(&mut work).await?;
-        for id in lost.iter().chain(&expired) {
-            self.tell(&mut work, News::Job(id.as_str().into()).payload())
-                .await?;
-        }
-        self.tell(&mut work, "queue".into()).await?;
+        let ids = lost.iter().chain(&expired);
+        let mut news = ids.map(|id| News::Job(id.as_str().into())).collect::<Vec<_>>();
+        news.push(News::Queue);
+        self.tell(&mut work, &news).await?;
         work.commit().await?;
-        for id in lost.iter().chain(&expired) {
-            self.wake.tell(News::Job(id.as_str().into()));
-        }
-        self.wake.queue.send_replace(());
+        news.into_iter().for_each(|news| self.wake.tell(news));
         Ok(lost.len() + expired.len())
     }
 
@@ -386,15 +434,17 @@ impl Store {
             .bind(MOST_LOSSES)
             .fetch_all(&mut **work)
             .await?;
-        let mut ids = Vec::new();
+        let (mut ids, mut again) = (Vec::new(), Vec::new());
         for row in &rows {
             let (id, tenant) = (text(row, "id")?, text(row, "tenant")?);
-            if text(row, "state")? == State::Retry.name() {
-                self.enqueue(work, &tenant, &id).await?;
-            }
             tracing::warn!(job = id, tenant, "its worker was lost");
+            if text(row, "state")? == State::Retry.name() {
+                again.push(id.clone());
+            }
             ids.push(id);
         }
+        let again = again.iter().map(String::as_str).collect::<Vec<_>>();
+        self.enqueue(work, &again).await?;
         Ok(ids)
     }
 
@@ -428,6 +478,80 @@ impl Store {
     }
 }
 
+/// A lane that is next.
+#[derive(Serialize)]
+struct Lane {
+    tenant: String,
+    priority: i64,
+    turn: i64,
+    /// How many jobs of it may start.
+    room: i64,
+    /// How many slots it got, and how many jobs have started.
+    wanted: usize,
+    took: usize,
+}
+
+/// Gives slots to lanes in turns, as many as each has room for: which lane gets each slot.
+fn deal(rooms: &[i64], slots: usize) -> Vec<usize> {
+    let most = rooms.iter().copied().max().unwrap_or(0);
+    let rounds = (0..most).flat_map(|round| (0..rooms.len()).filter(move |&lane| rooms[lane] > round));
+    rounds.take(slots).collect()
+}
+
+/// A run's end on its way.
+#[derive(Clone, Serialize)]
+pub(super) struct Ending {
+    job: String,
+    #[serde(skip)]
+    tenant: String,
+    attempt: i64,
+    state: &'static str,
+    /// Milliseconds until its next start; -1: there is none.
+    again: i64,
+    failed: i64,
+    limit: Option<&'static str>,
+    error: Option<String>,
+    exit_code: Option<i64>,
+    result: Option<String>,
+    cpu_us: i64,
+    wall_us: i64,
+    memory: i64,
+    output: i64,
+    #[serde(skip)]
+    pieces: Vec<Appending>,
+}
+
+async fn finish_all(store: Store, mut all: Vec<Ending>) -> Result<Vec<Result<Option<State>>>> {
+    let pieces = all
+        .iter_mut()
+        .flat_map(|end| std::mem::take(&mut end.pieces))
+        .collect::<Vec<_>>();
+    let mut work = store.begin().await?;
+    store.append_in(&mut work, &pieces).await?;
+    let states = store.end(&mut work, &all).await?;
+    let again = states.iter().filter(|(_, state)| !state.is_final());
+    let again = again.map(|(id, _)| id.as_str()).collect::<Vec<_>>();
+    store.enqueue(&mut work, &again).await?;
+    let ended = all
+        .iter()
+        .filter(|end| states.contains_key(&end.job))
+        .collect::<Vec<_>>();
+    store.account(&mut work, &ended).await?;
+    let mut news = states
+        .keys()
+        .map(|id| News::Job(id.as_str().into()))
+        .collect::<Vec<_>>();
+    if !again.is_empty() {
+        news.push(News::Queue);
+    }
+    store.tell(&mut work, &news).await?;
+    work.commit().await?;
+    news.into_iter().for_each(|news| store.wake.tell(news));
+    // A tenant that was at its quota may run another one.
+    store.wake.tell(News::Queue);
+    Ok(all.iter().map(|end| Ok(states.get(&end.job).copied())).collect())
+}
+
 fn claimed(row: &AnyRow) -> Result<Claimed> {
     Ok(Claimed {
         id: text(row, "id")?,
@@ -447,12 +571,19 @@ fn backoff(first: i64, failures: i64) -> i64 {
     first.saturating_mul(factor).min(LONGEST_BACKOFF.max(first))
 }
 
-fn micros(seconds: f64) -> i64 {
+pub(super) fn micros(seconds: f64) -> i64 {
     (seconds * 1e6) as i64
 }
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn slots_are_dealt_in_turns_to_those_who_have_room() {
+        assert_eq!(super::deal(&[3, 1, 2], 9), [0, 1, 2, 0, 2, 0]);
+        assert_eq!(super::deal(&[5, 5], 3), [0, 1, 0]);
+        assert!(super::deal(&[], 3).is_empty() && super::deal(&[0], 3).is_empty());
+    }
+
     #[test]
     fn each_retry_waits_twice_as_long_up_to_an_hour() {
         let waits = [0, 1, 2, 11, 12, 99].map(|failures| super::backoff(1000, failures));

@@ -1,12 +1,14 @@
 //! Tenants and their tokens.
 
 use super::jobs::parsed;
-use super::{Store, int, maybe_int, text};
+use super::queue::micros;
+use super::{Store, int, json, maybe_int, text};
 use crate::error::{Error, Result};
 use crate::id;
 use crate::job::Usage;
 use crate::tenant::{self, Caller, Quotas, Scope, Tenant, Token};
 use crate::time::Time;
+use crate::wake::News;
 use sqlx::any::AnyRow;
 use std::time::Duration;
 
@@ -24,13 +26,15 @@ impl Store {
         quotas.check()?;
         let added = self
             .query(
-                "INSERT INTO tenants (id, created, max_running, max_queued, rules) VALUES ($1, $now, $2, $3, $4)
+                "INSERT INTO tenants (id, created, max_running, max_queued, rules, cpu_us, cpu_hours) VALUES ($1, $now, $2, $3, $4, $5, $6)
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(id.to_owned())
             .bind(quotas.max_running)
             .bind(quotas.max_queued)
             .bind(json(&quotas.rules)?)
+            .bind(quotas.cpu_time.map(micros))
+            .bind(quotas.cpu_hours)
             .execute(&self.writers)
             .await?;
         if added.rows_affected() == 0 {
@@ -45,14 +49,16 @@ impl Store {
     /// [`Error::Invalid`], [`Error::NotFound`].
     pub async fn change_tenant(&self, id: &str, quotas: &Quotas) -> Result<Tenant> {
         quotas.check()?;
-        self.query("UPDATE tenants SET max_running = $2, max_queued = $3, rules = $4 WHERE id = $1")
+        self.query("UPDATE tenants SET max_running = $2, max_queued = $3, rules = $4, cpu_us = $5, cpu_hours = $6 WHERE id = $1")
             .bind(id.to_owned())
             .bind(quotas.max_running)
             .bind(quotas.max_queued)
             .bind(json(&quotas.rules)?)
+            .bind(quotas.cpu_time.map(micros))
+            .bind(quotas.cpu_hours)
             .execute(&self.writers)
             .await?;
-        self.wake.queue.send_replace(());
+        self.wake.tell(News::Queue);
         self.tenant(id).await
     }
 
@@ -62,7 +68,7 @@ impl Store {
     /// [`Error::NotFound`].
     pub async fn tenant(&self, id: &str) -> Result<Tenant> {
         let query =
-            self.query("SELECT id, created, max_running, max_queued, rules FROM tenants WHERE id = $1");
+            self.query("SELECT id, created, max_running, max_queued, rules, cpu_us, cpu_hours FROM tenants WHERE id = $1");
         let row = query.bind(id.to_owned()).fetch_optional(&self.readers).await?;
         tenant(&row.ok_or(Error::NotFound("tenant"))?)
     }
@@ -74,7 +80,7 @@ impl Store {
     pub async fn tenants(&self, after: &str, limit: i64) -> Result<Vec<Tenant>> {
         let rows = self
             .query(
-                "SELECT id, created, max_running, max_queued, rules FROM tenants WHERE id > $1 ORDER BY id LIMIT $2",
+                "SELECT id, created, max_running, max_queued, rules, cpu_us, cpu_hours FROM tenants WHERE id > $1 ORDER BY id LIMIT $2",
             )
             .bind(after.to_owned())
             .bind(limit)
@@ -196,10 +202,6 @@ impl Store {
     }
 }
 
-fn json(rules: &tenant::Rules) -> Result<String> {
-    serde_json::to_string(rules).map_err(|error| Error::Invalid(error.to_string()))
-}
-
 fn tenant(row: &AnyRow) -> Result<Tenant> {
     Ok(Tenant {
         id: text(row, "id")?,
@@ -207,6 +209,8 @@ fn tenant(row: &AnyRow) -> Result<Tenant> {
         quotas: Quotas {
             max_running: int(row, "max_running")?,
             max_queued: int(row, "max_queued")?,
+            cpu_time: maybe_int(row, "cpu_us")?.map(|micros| micros as f64 / 1e6),
+            cpu_hours: int(row, "cpu_hours")?,
             rules: parsed(&text(row, "rules")?)?,
         },
     })

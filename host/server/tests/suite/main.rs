@@ -2,6 +2,7 @@
 
 mod faults;
 mod http;
+mod migrations;
 mod place;
 mod postgres;
 mod queue;

@@ -69,7 +69,7 @@ impl Working {
 
     pub async fn with(store: &Store, options: WorkerOptions) -> Working {
         let python = tokio::task::spawn_blocking(python).await.unwrap();
-        let worker = Worker::new(store.clone(), python, options).unwrap();
+        let worker = Worker::new(store.clone(), python, options).await.unwrap();
         let (leave, left) = oneshot::channel::<()>();
         let working = worker.clone();
         let task = tokio::spawn(async move {

@@ -27,7 +27,16 @@ async fn a_job_is_called_with_its_arguments_and_its_result_is_kept(place: Place)
         serde_json::from_str::<serde_json::Value>(&result).unwrap(),
         json!({"tea": [3, null, "ä€"]})
     );
-    assert_eq!(text(&store, "a", &id).await, "hello tea\nuh\n");
+    // Between the two streams there is no order.
+    let mut pieces = store.log("a", &id, (0, -1)).await.unwrap();
+    pieces.sort_by(|piece, other| other.stream.cmp(&piece.stream));
+    let printed = pieces
+        .iter()
+        .map(|piece| (piece.stream.as_str(), piece.text.as_str()));
+    assert_eq!(
+        printed.collect::<Vec<_>>(),
+        [("stdout", "hello tea\n"), ("stderr", "uh\n")]
+    );
     let usage = job.usage.unwrap();
     assert!(
         usage.memory > 1 << 20 && usage.wall_time > 0.0 && usage.output == 13,
@@ -56,6 +65,23 @@ async fn a_program_without_main_runs_as_a_script_with_its_stdin_and_environment(
         "['one', 'two'] blue 1 __main__ ['job.py']\n"
     );
     assert_eq!(store.result("a", &id).await.unwrap(), None);
+    working.leave().await;
+}
+
+async fn a_job_s_environment_may_decide_how_its_interpreter_starts(place: Place) {
+    let store = place.with(&["a"]).await;
+    let working = Working::start(&store, 4).await;
+    let job = Submission {
+        environment: [("PYTHONHASHSEED".into(), "7".into()), ("LANG".into(), "C".into())].into(),
+        ..code("import sys\ndef main(): return [sys.flags.hash_randomization, hash('x')]")
+    };
+    let mut results = Vec::new();
+    for _ in 0..2 {
+        let id = store.submit("a", None, &job).await.unwrap().job.id;
+        assert_eq!(over(&store, "a", &id).await.state, State::Success);
+        results.push(store.result("a", &id).await.unwrap());
+    }
+    assert!(results[0].is_some() && results[0] == results[1], "{results:?}");
     working.leave().await;
 }
 
@@ -376,6 +402,7 @@ async fn a_job_is_not_started_after_its_time_to_live(place: Place) {
 on_both! {
     a_job_is_called_with_its_arguments_and_its_result_is_kept
     a_program_without_main_runs_as_a_script_with_its_stdin_and_environment
+    a_job_s_environment_may_decide_how_its_interpreter_starts
     a_coroutine_function_as_main_is_run
     what_goes_wrong_is_in_the_state
     the_limit_that_was_hit_is_in_the_state
