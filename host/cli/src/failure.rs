@@ -88,7 +88,20 @@ pub fn report(error: &anyhow::Error) -> u8 {
 /// One line of talk on stderr. A closed stderr is nobody's problem.
 pub fn say(kind: &str, message: &str) {
     use io::Write;
-    let _ = writeln!(io::stderr(), "{kind}: {message}");
+    let _ = writeln!(io::stderr(), "{kind}: {}", visible(message));
+}
+
+/// What is quoted (a script's metadata, a file of somebody else's) may be meant for the terminal.
+fn visible(message: &str) -> String {
+    let is_plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let mut text = String::with_capacity(message.len());
+    for c in message.chars() {
+        match is_plain(&c) {
+            true => text.push(c),
+            false => text.extend(c.escape_default()),
+        }
+    }
+    text
 }
 
 /// Tells a person at a terminal what takes time.
@@ -119,6 +132,15 @@ fn library_hint(error: &anyhow::Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_message_quotes_does_not_speak_to_the_terminal() {
+        let quoted = "cannot find \x1b]0;title\x07\x1b[2J\r\u{9b}31m\u{7f}naïve\n\tit";
+        assert_eq!(
+            visible(quoted),
+            "cannot find \\u{1b}]0;title\\u{7}\\u{1b}[2J\\r\\u{9b}31m\\u{7f}naïve\n\tit"
+        );
+    }
 
     #[test]
     fn a_full_disk_is_told_from_a_folder_that_is_closed() {

@@ -35,10 +35,6 @@ pub(crate) fn hash(content: &[u8]) -> String {
 
 /// Makes the file at `path` unless it is kept already.
 pub(crate) fn keep(path: &Path, make: impl FnOnce() -> Result<Cow<'static, [u8]>>) -> Result<()> {
-    if is_kept(path) {
-        return Ok(());
-    }
-    let bytes = make()?;
     let folder = path.parent().unwrap_or(path);
     let failed = |action, path: &Path| {
         let path = path.to_owned();
@@ -49,6 +45,11 @@ pub(crate) fn keep(path: &Path, make: impl FnOnce() -> Result<Cow<'static, [u8]>
         .mode(0o700)
         .create(folder)
         .map_err(failed("make the folder", folder))?;
+    check_private(folder).map_err(failed("trust the folder", folder))?;
+    if is_kept(path) {
+        return Ok(());
+    }
+    let bytes = make()?;
     write_atomically(path, &bytes).map_err(failed("write", path))?;
     let written = fs::metadata(path).map_err(failed("read", path))?;
     write_atomically(&stamp_path(path), stamp_of(&written).as_bytes()).map_err(failed("write", path))
@@ -70,6 +71,21 @@ pub(crate) fn keep_newest(folder: &Path, extension: &str, count: usize) {
         let _ = fs::remove_file(stamp_path(path));
         let _ = fs::remove_file(path);
     }
+}
+
+/// Who can write to a folder can put another file of this user's there, a sandbox's output for example.
+fn check_private(folder: &Path) -> std::io::Result<()> {
+    let found = fs::metadata(folder)?;
+    // SAFETY: it has no preconditions.
+    let me = unsafe { libc::geteuid() };
+    let problem = if found.uid() != me {
+        format!("it belongs to user {}, and this is user {me}", found.uid())
+    } else if found.permissions().mode() & 0o022 != 0 {
+        "others can write to it (its mode should be 700)".into()
+    } else {
+        return Ok(());
+    };
+    Err(std::io::Error::other(problem))
 }
 
 /// Whether the file is there, whole, and nobody else could have written it.
@@ -141,6 +157,46 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         assert!(made(&path), "writable by others");
         assert!(!made(&path));
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_not_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("python.cwasm");
+        assert!(made(&path));
+        let refused = |file: &Path| {
+            let error = keep(file, || panic!("nothing is written there")).unwrap_err();
+            std::error::Error::source(&error).unwrap().to_string()
+        };
+        for mode in [0o777, 0o1777, 0o770] {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert!(refused(&path).contains("others can write"), "{mode:o}");
+        }
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(!made(&path));
+        // Whoever runs the tests, one of these is another's.
+        let foreign = if std::os::unix::fs::chown(folder.path(), Some(12_345), None).is_ok() {
+            path.as_path()
+        } else {
+            Path::new("/usr/python.cwasm")
+        };
+        assert!(refused(foreign).contains("belongs to user"));
+    }
+
+    #[test]
+    fn what_was_changed_in_place_is_not_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("python.cwasm");
+        assert!(made(&path));
+        let mut changed = fs::read(&path).unwrap();
+        changed[0] ^= 1;
+        fs::write(&path, changed).unwrap();
+        assert!(made(&path), "of the same length");
+        assert_eq!(fs::read(&path).unwrap(), b"compiled code");
+        let other = folder.path().join("other");
+        fs::write(&other, b"compiled code").unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert!(made(&path), "another file in its place");
     }
 
     #[test]

@@ -434,8 +434,8 @@ impl Stdout {
     }
 
     /// Ends the stream.
-    pub(crate) fn finish(self) -> (Vec<u8>, Option<Draining>) {
-        match self.sink {
+    pub(crate) fn finish(mut self) -> (Vec<u8>, Option<Draining>) {
+        match std::mem::replace(&mut self.sink, Sink::Null) {
             Sink::Null => (Vec::new(), None),
             Sink::Capture(bytes, _) => (bytes, None),
             Sink::Pipe(pipe, draining) => {
@@ -443,6 +443,16 @@ impl Stdout {
                 pipe.tell();
                 (Vec::new(), Some(draining))
             }
+        }
+    }
+}
+
+impl Drop for Stdout {
+    /// A run that is dropped does not finish its streams, and their threads must end all the same.
+    fn drop(&mut self) {
+        if let Sink::Pipe(pipe, _) = &self.sink {
+            pipe.update(|state| state.ended = true);
+            pipe.tell();
         }
     }
 }
@@ -576,6 +586,19 @@ mod tests {
         assert_eq!(stdin.read(2), Ok(b"he".to_vec()));
         assert_eq!(stdin.read(10), Ok(b"llo".to_vec()));
         drop((writer, kept));
+    }
+
+    #[test]
+    fn the_thread_of_a_stream_ends_when_nobody_finished_it() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut out =
+            Stdout::new(Output::Writer(Box::new(writer)), io::stdout(), charge(), nobody()).unwrap();
+        assert_eq!(out.write(b"last words").unwrap(), Ok(10));
+        drop(out);
+        let mut written = String::new();
+        // It comes to its end when the thread has dropped the writer.
+        reader.read_to_string(&mut written).unwrap();
+        assert_eq!(written, "last words");
     }
 
     #[test]
