@@ -74,10 +74,9 @@ uintptr_t vt_memory_unused(void)
 struct vt_landing vt_landing;
 
 /* The host's way to put a list into this memory, in the middle of an import, on whatever fiber: it
- * must not park and not run Python. Beside what lands only the adapter of WASI asks, for its own
+ * must not park, not run Python and not call the host (tick.s exports it). Beside what lands only the adapter of WASI asks, for its own
  * state and for arguments and environment. */
-__attribute__((export_name("cabi_realloc"))) void *cabi_realloc(void *old, size_t old_size,
-                                                                size_t align, size_t size)
+void *vt_landing_place(void *old, size_t old_size, size_t align, size_t size)
 {
     (void)old_size;
     if (vt_landing.bytes && !old && size <= vt_landing.size)

@@ -7,6 +7,7 @@
  *   pthread.c  threads: create, run, exit, join      attr.c   their attributes
  *   stack.c stack.s  shadow stacks: pool, growth     key.c    thread-specific data
  *   fiber.c    the imports; park and the wait queue
+ *   tick.s     the budget after which the host looks at what runs
  *   mutex.c cond.c sem.c rwlock.c                    what threads wait for
  *   fd.c wait.c poll.c epoll.c                       descriptors, and waiting for them
  *   stdio.c wasi.c paths.c device.c pipe.c pair.c eventfd.c ring.c   what they name

@@ -1,7 +1,7 @@
 //! The words of guest memory that the host reads and writes without a call: how a CPU-bound fiber is
 //! asked to give way.
 //!
-//! wasmtime has no public way to write to a component's memory from an epoch callback, so the address
+//! wasmtime has no public way to write to a component's memory from a host function, so the address
 //! is that which `memory.rs` has given to wasmtime, and the block must be where the guest says that it is.
 //!
 //! # Invariants of the unsafe code

@@ -16,10 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use wasmtime::component::TypedFunc;
-use wasmtime::{Store, StoreContextMut, UpdateDeadline};
-
-/// A sandbox that computes lets other sandboxes of its tokio thread run after so many ticks.
-const TICKS_PER_YIELD: u64 = 5;
+use wasmtime::Store;
 
 /// The times at which a run ends, in nanoseconds.
 #[derive(Clone, Copy)]
@@ -45,7 +42,7 @@ impl Deadlines {
         }
     }
 
-    fn check(&self, fibers: &Fibers) -> Result<(), Stop> {
+    pub(crate) fn check(&self, fibers: &Fibers) -> Result<(), Stop> {
         fibers.check_killed()?;
         if self.wall.is_some_and(|wall| fibers.now() >= wall) {
             return Err(Stop(Outcome::LimitHit(Limit::WallTime)));
@@ -55,30 +52,6 @@ impl Deadlines {
         }
         Ok(())
     }
-}
-
-/// Arms the store so that a computing guest is looked at once a tick.
-pub(crate) fn arm(store: &mut Store<State>, deadlines: Deadlines) {
-    let mut ticks = 0;
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |store: StoreContextMut<'_, State>| {
-        let state = store.data();
-        deadlines.check(&state.fibers)?;
-        state.net.tick();
-        let size = state.memory.size();
-        let interval = state.control.and_then(|control| control.interval(size));
-        if state.fibers.tick(interval, state.woken())
-            && let Some(control) = state.control
-        {
-            control.ask_to_give_way(size);
-        }
-        ticks += 1;
-        Ok(if ticks % TICKS_PER_YIELD == 0 {
-            UpdateDeadline::Yield(1)
-        } else {
-            UpdateDeadline::Continue(1)
-        })
-    });
 }
 
 /// Runs the guest's main function and all its threads. The error is a [`Stop`] where the run was
@@ -107,7 +80,6 @@ pub(crate) async fn run(
     // tokio's budget would make wasmtime's set of futures poll all of them again once it is used up.
     let mut guest = pin!(tokio::task::coop::unconstrained(guest));
     poll_fn(|context| {
-        let _running = engine.ticker().running();
         fibers.begin_slice();
         let result = poll_once(engine, &fibers, &net, &alarm, deadlines, guest.as_mut(), context);
         fibers.end_slice();

@@ -6,7 +6,7 @@ use crate::imports::{self, State};
 use crate::memory::{GUARD, Memories, RESERVATION};
 use crate::net::Threads;
 use crate::stacks::{Arena, Guard, Stacks};
-use crate::ticker::{TICK, Ticker};
+use crate::ticker::Ticker;
 use std::sync::Arc;
 use wasmtime::Config;
 use wasmtime::component::Linker;
@@ -58,12 +58,7 @@ impl Engine {
         config.table_lazy_init(for_short_runs);
         let wasmtime = wasmtime::Engine::new(&config)?;
         let linker = imports::linker(&wasmtime)?;
-        let weak = wasmtime.weak();
-        let ticker = Ticker::start(move || {
-            if let Some(engine) = weak.upgrade() {
-                engine.increment_epoch();
-            }
-        })?;
+        let ticker = Ticker::start()?;
         Ok(Engine {
             inner: Arc::new(Inner {
                 wasmtime,
@@ -102,8 +97,7 @@ impl Engine {
             Guard::Protection => "protected pages; vm.max_map_count ends the stacks at about 32,000",
         };
         format!(
-            "wasmtime 48, epoch tick {} ms, fiber stacks of {} KiB with {guard}",
-            TICK.as_millis(),
+            "wasmtime 48, fiber stacks of {} KiB with {guard}",
             STACK_SIZE / 1024,
         )
     }
@@ -114,7 +108,8 @@ fn config(arena: &Arc<Arena>) -> Config {
     config
         .wasm_component_model_async(true)
         .wasm_component_model_async_stackful(true)
-        .epoch_interruption(true)
+        // The guest's checks (`fibers.tick`) are marked as unlikely to be due.
+        .wasm_branch_hinting(true)
         .async_stack_size(STACK_SIZE)
         .max_wasm_stack(WASM_STACK)
         .with_host_stack(Arc::new(Stacks(arena.clone())))

@@ -29,6 +29,8 @@ pub(crate) struct Fibers {
     cpu_time: AtomicU64,
     /// The thread's CPU clock when the current poll began.
     cpu_start: AtomicU64,
+    /// [`Fibers::now`] when the current poll began.
+    poll_start: AtomicU64,
 }
 
 struct Core {
@@ -75,6 +77,7 @@ impl Fibers {
             deadlocked: AtomicBool::new(false),
             cpu_time: AtomicU64::new(0),
             cpu_start: AtomicU64::new(0),
+            poll_start: AtomicU64::new(0),
         })
     }
 
@@ -242,6 +245,12 @@ impl Fibers {
     /// The driver's poll begins on this thread.
     pub(crate) fn begin_slice(&self) {
         self.cpu_start.store(thread_cpu_nanos(), Ordering::Relaxed);
+        self.poll_start.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// When the driver's poll has begun.
+    pub(crate) fn poll_began(&self) -> u64 {
+        self.poll_start.load(Ordering::Relaxed)
     }
 
     /// The driver's poll ends, on the same thread.

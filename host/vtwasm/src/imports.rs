@@ -14,8 +14,11 @@ use crate::scheduler::{FiberId, Reason, Wake};
 use crate::snapshot;
 use crate::stacks::Promise;
 use crate::stdio::{CAPACITY, Stdin, Stdout};
+use crate::tick::{self, Ticks};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::SystemTime;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, ResourceTable, WasmList};
@@ -24,6 +27,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 /// What a store holds.
 pub(crate) struct State {
     pub(crate) fibers: Arc<Fibers>,
+    pub(crate) ticks: Ticks,
     pub(crate) memory: Memory,
     pub(crate) control: Option<Control>,
     pub(crate) stacks: Promise,
@@ -231,6 +235,15 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             Box::pin(async move { Ok((WitWake::from(park.await),)) })
         },
     )?;
+    // It holds the store: no other fiber of the sandbox runs meanwhile.
+    instance.func_wrap_async("tick", |mut store: StoreContextMut<'_, State>, (): ()| {
+        Box::new(async move {
+            if tick::tick(store.data_mut())? {
+                let_others_run().await;
+            }
+            Ok((tick::checks(store.data()),))
+        })
+    })?;
     instance.func_wrap("unpark", |store: StoreContextMut<'_, State>, (fiber,): (u32,)| {
         let state = store.data();
         state.fibers.unpark(state.woken().chain([FiberId(fiber)]));
@@ -248,6 +261,19 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             Err(Stop(Outcome::Exited(code)).into())
         },
     )
+}
+
+/// Other tasks of the runtime have their turn first.
+async fn let_others_run() {
+    let mut had_theirs = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut had_theirs, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn add_clocks(linker: &mut Linker<State>) -> wasmtime::Result<()> {

@@ -63,6 +63,7 @@ mod snapshot;
 mod stacks;
 mod stdio;
 mod store;
+mod tick;
 mod ticker;
 mod value;
 

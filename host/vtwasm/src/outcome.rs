@@ -87,7 +87,7 @@ pub struct Report {
     pub stderr: Vec<u8>,
 }
 
-/// Ends a run from inside a host function or an epoch callback; wasmtime carries it out.
+/// Ends a run from inside a host function; wasmtime carries it out.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the run ends: {0:?}")]
 pub(crate) struct Stop(pub(crate) Outcome);

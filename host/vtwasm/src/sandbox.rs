@@ -19,6 +19,7 @@ use crate::saved::Snapshot;
 use crate::snapshot;
 use crate::stacks::Promise;
 use crate::stdio::{Draining, Input, Output, Stdin, Stdout, WakeFiber};
+use crate::tick::Ticks;
 use crate::store::OwnedStore;
 use crate::ticker::Alarm;
 use crate::value::Value;
@@ -339,8 +340,10 @@ impl Builder {
         let look_ups = engine.look_ups().clone();
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
+        let deadlines = Deadlines::new(limits.wall_time, limits.cpu_time);
         let state = State {
             fibers: fibers.clone(),
+            ticks: Ticks::new(deadlines),
             memory,
             control: None,
             stacks: Promise::new(engine.arena()),
@@ -365,8 +368,6 @@ impl Builder {
         if let Some(table) = store.concurrent_resource_table() {
             table.set_max_capacity(100_000 + 16 * threads);
         }
-        let deadlines = Deadlines::new(limits.wall_time, limits.cpu_time);
-        driver::arm(&mut store, deadlines);
         Ok(Sandbox {
             python: self.python.clone(),
             begins_with,

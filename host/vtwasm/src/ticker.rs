@@ -1,21 +1,13 @@
-//! The engine's clock thread: it advances wasmtime's epoch while any sandbox runs, and wakes
-//! sandboxes whose earliest sleeper is due.
+//! The engine's clock thread: it wakes sandboxes whose earliest sleeper is due.
 //!
 //! tokio's timers have a granularity of one millisecond, so that a `sleep(0.0002)` would take five
 //! times as long; this thread asks the kernel for wake-ups to the microsecond.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::Waker;
-use std::time::{Duration, Instant};
-
-/// How often a running sandbox is looked at: for preemption, its limits and its due timers.
-pub(crate) const TICK: Duration = Duration::from_millis(1);
-/// The thread goes on ticking so long after the last sandbox paused, so that short waits do not
-/// cost a wake-up of this thread each.
-const LINGER: Duration = Duration::from_millis(20);
+use std::time::Instant;
 
 /// A sandbox's place on the ticker: at most one deadline, and whom to wake.
 #[derive(Default)]
@@ -57,33 +49,17 @@ pub(crate) struct Ticker {
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
-    running: AtomicUsize,
-    /// Whether the thread ticks; when not, a sandbox that starts to run must wake it.
-    ticking: AtomicBool,
 }
 
-/// While it lives, its sandbox is running and the epoch advances.
-pub(crate) struct Running<'a>(&'a Shared);
-
 impl Ticker {
-    /// Starts the thread; `tick` is called once a [`TICK`] while anything runs.
-    pub(crate) fn start(tick: impl Fn() + Send + 'static) -> std::io::Result<Ticker> {
+    /// Starts the thread.
+    pub(crate) fn start() -> std::io::Result<Ticker> {
         let shared = Arc::new(Shared::default());
         let thread = shared.clone();
         std::thread::Builder::new()
             .name("vtwasm-ticker".into())
-            .spawn(move || thread.run(tick))?;
+            .spawn(move || thread.run())?;
         Ok(Ticker { shared })
-    }
-
-    /// Marks a sandbox as running.
-    pub(crate) fn running(&self) -> Running<'_> {
-        self.shared.running.fetch_add(1, Ordering::SeqCst);
-        if !self.shared.ticking.load(Ordering::SeqCst) {
-            let _queue = self.shared.lock();
-            self.shared.changed.notify_one();
-        }
-        Running(&self.shared)
     }
 
     /// Wakes `waker` at `deadline`, or earlier: an alarm that rings too soon is simply set again.
@@ -114,47 +90,22 @@ impl Drop for Ticker {
     }
 }
 
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
         self.queue.lock().expect("no code panics with the lock")
     }
 
-    fn run(&self, tick: impl Fn()) {
+    fn run(&self) {
         // The default slack of 50 µs would be added to every short sleep.
         #[cfg(target_os = "linux")]
         // SAFETY: it concerns this thread's timers only.
         unsafe {
             libc::prctl(libc::PR_SET_TIMERSLACK, 1);
         }
-        let mut last_seen = Instant::now();
-        let mut next_tick = last_seen;
         let mut queue = self.lock();
         while !queue.stop {
-            let now = Instant::now();
-            ring_due(&mut queue, now);
-            if self.running.load(Ordering::SeqCst) > 0 {
-                last_seen = now;
-                self.ticking.store(true, Ordering::SeqCst);
-            } else if now.duration_since(last_seen) > LINGER {
-                self.ticking.store(false, Ordering::SeqCst);
-            }
-            let ticking = self.ticking.load(Ordering::SeqCst);
-            if ticking && now >= next_tick {
-                tick();
-                next_tick = now + TICK;
-            }
-            // A sandbox may have begun to run before it could see that nothing ticks.
-            if !ticking && self.running.load(Ordering::SeqCst) > 0 {
-                continue;
-            }
-            let alarm = queue.alarms.peek().map(|Reverse(entry)| entry.0);
-            let until = alarm.into_iter().chain(ticking.then_some(next_tick)).min();
+            ring_due(&mut queue, Instant::now());
+            let until = queue.alarms.peek().map(|Reverse(entry)| entry.0);
             queue = match until {
                 Some(until) => {
                     let pause = until.saturating_duration_since(Instant::now());
@@ -196,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_alarm_never_rings_late_by_more_than_the_machine_is() {
-        let ticker = Ticker::start(|| {}).unwrap();
+        let ticker = Ticker::start().unwrap();
         let (sender, rung) = mpsc::channel();
         let waker = Waker::from(Arc::new(Send(sender)));
         let alarm = Arc::new(Alarm::default());
@@ -205,15 +156,5 @@ mod tests {
         let soon = Instant::now() + Duration::from_millis(2);
         ticker.set(&alarm, soon, &waker);
         assert!(rung.recv_timeout(Duration::from_secs(10)).unwrap() >= soon);
-    }
-
-    #[test]
-    fn it_ticks_only_while_something_runs() {
-        let (sender, ticks) = mpsc::channel();
-        let ticker = Ticker::start(move || sender.send(()).unwrap_or(())).unwrap();
-        assert!(ticks.recv_timeout(Duration::from_millis(50)).is_err());
-        let running = ticker.running();
-        assert!(ticks.recv_timeout(Duration::from_secs(10)).is_ok());
-        drop(running);
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::plan::{Inputs, Stage};
-use super::{Recipe, component, objects, patched, profile, relative, source, toolchain};
+use super::{Recipe, checks, component, objects, patched, profile, relative, source, toolchain};
 use crate::cache::{Key, KeyBuilder, Manifest};
 use crate::process::{Runner, output};
 use crate::workspace::Workspace;
@@ -37,6 +37,7 @@ pub fn key(inputs: &Inputs) -> Result<Key> {
             include_str!("python.rs"),
             &[Stage::Objects, Stage::Stdlib],
         )
+        .text("checks", include_str!("checks.rs"))
         .text("wrap", include_str!("component.rs"))
         .text("names", [u8::from(inputs.options.debug_names)])
         .tree(&inputs.workspace.wit(), |_| true)?;
@@ -109,7 +110,9 @@ pub fn make_module(
     let core = directory.join(CORE);
     link(recipe, runner, &objects, libraries, &core)?;
     fs::remove_dir_all(&work)?;
-    let wrapped = component::wrap(fs::read(&core)?, &recipe.workspace.wit())?;
+    let checked = checks::insert(&fs::read(&core)?).context("putting checks into the core module")?;
+    fs::write(&core, &checked)?;
+    let wrapped = component::wrap(checked, &recipe.workspace.wit())?;
     Ok(fs::write(directory.join(COMPONENT), wrapped)?)
 }
 

@@ -22,7 +22,7 @@ pub(super) const NOT_NEW: u32 = 0x10000;
 type Import = (&'static str, &'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
-const CALLS: [Import; 48] = [
+const CALLS: [Import; 49] = [
     ("fibers", "control", "C", ""),
     ("fibers", "spawn", "i", "u32"),
     ("fibers", "park", "ril", "$wake"),
@@ -73,6 +73,7 @@ const CALLS: [Import; 48] = [
     ("fibers", "park", "ril", "$wake"),
     // New ones come last, so that the inputs in tests/fuzz still do what they did.
     ("limits", "descriptors", "", "u32"),
+    ("fibers", "tick", "", "s32"),
 ];
 
 const REASONS: &str =
