@@ -32,6 +32,7 @@ pub fn key(inputs: &Inputs) -> Result<Key> {
     let key = inputs
         .key(Stage::Posix, include_str!("posix.rs"), &[Stage::Toolchain])
         .text("link", include_str!("python.rs"))
+        .text("checks", include_str!("checks.rs"))
         .text("wrap", include_str!("component.rs"))
         .tree(&inputs.workspace.wit(), |_| true)?
         .tree(&guest.join("include"), |_| true)?
