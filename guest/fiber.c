@@ -12,7 +12,7 @@ FIBERS("park") uint32_t fibers_park(uint32_t reason, uint32_t subject, int64_t d
 FIBERS("unpark") void fibers_unpark(uint32_t fiber);
 FIBERS("finish") void fibers_finish(void);
 FIBERS("exit") void fibers_exit(uint32_t code);
-FIBERS("tick") int32_t fibers_tick(void);
+FIBERS("tick") uint32_t fibers_tick(void);
 CLOCKS("now") uint64_t clocks_now(uint32_t clock);
 CLOCKS("cpu-time") uint64_t clocks_cpu_time(void);
 
@@ -24,7 +24,7 @@ extern uint32_t __start_pytls[], __stop_pytls[];
 #define THREAD_LOCAL_WORDS 2
 
 /* For tick.s, which cannot name an import of the host's. */
-int32_t vt_ask_for_budget(void) { return fibers_tick(); }
+uint32_t vt_ask_for_budget(void) { return fibers_tick(); }
 
 vt_thread *vt_self;
 

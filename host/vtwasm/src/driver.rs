@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
-use wasmtime::component::TypedFunc;
 use wasmtime::Store;
+use wasmtime::component::TypedFunc;
 
 /// The times at which a run ends, in nanoseconds.
 #[derive(Clone, Copy)]

@@ -14,15 +14,15 @@ const TICK: Duration = Duration::from_micros(500);
 /// A sandbox that computes lets other sandboxes of its tokio thread run after so long.
 const TURN: Duration = Duration::from_millis(5);
 /// A slice is not shorter, so that ticks never cost more than a few per cent;
-const LEAST_CHECKS: i32 = 2_000;
+const LEAST_CHECKS: u32 = 2_000;
 /// nor longer, since the checks of the next one may take a hundred times as long as those of the last.
-const MOST_CHECKS: i32 = 100_000;
+const MOST_CHECKS: u32 = 100_000;
 
 /// When a sandbox was last looked at, in nanoseconds of [`Fibers::now`](crate::fibers::Fibers::now).
 pub(crate) struct Ticks {
     deadlines: Deadlines,
     /// Of the current slice.
-    checks: i32,
+    checks: u32,
     slice_began: u64,
     looked: u64,
     turn_began: u64,
@@ -67,7 +67,7 @@ pub(crate) fn tick(state: &mut State) -> Result<bool, Stop> {
 }
 
 /// How many checks the guest has until the next tick.
-pub(crate) fn checks(state: &State) -> i32 {
+pub(crate) fn checks(state: &State) -> u32 {
     state.ticks.checks
 }
 
@@ -83,10 +83,12 @@ fn look(state: &State) {
 }
 
 /// As many checks as will take a tick's time, if they take as long as those of the last slice did.
-fn next_slice(checks: i32, took: Duration) -> i32 {
-    let wanted = u128::from(checks.unsigned_abs()) * TICK.as_nanos() / took.as_nanos().max(1);
-    let wanted = i32::try_from(wanted).unwrap_or(i32::MAX);
-    wanted.min(checks.saturating_mul(2)).clamp(LEAST_CHECKS, MOST_CHECKS)
+fn next_slice(checks: u32, took: Duration) -> u32 {
+    let wanted = u128::from(checks) * TICK.as_nanos() / took.as_nanos().max(1);
+    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+    wanted
+        .min(checks.saturating_mul(2))
+        .clamp(LEAST_CHECKS, MOST_CHECKS)
 }
 
 const fn nanos(time: Duration) -> u64 {
@@ -105,7 +107,10 @@ mod tests {
                 checks = next_slice(checks, Duration::from_nanos(nanos_per_check * checks as u64));
             }
             let lasts = Duration::from_nanos(nanos_per_check * checks as u64);
-            assert!(lasts > TICK * 9 / 10 && lasts <= TICK, "{lasts:?} at {nanos_per_check} ns");
+            assert!(
+                lasts > TICK * 9 / 10 && lasts <= TICK,
+                "{lasts:?} at {nanos_per_check} ns"
+            );
         }
     }
 

@@ -137,6 +137,7 @@ fn ring_due(queue: &mut Queue, now: Instant) {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+    use std::time::Duration;
 
     struct Send(mpsc::Sender<Instant>);
     impl std::task::Wake for Send {

@@ -18,7 +18,7 @@
 //! - `configured`, `objects`: CPython's own build, stopped before it links; `profile` says which of
 //!   its branches are taken, `hot` optimises what most programs spend their time in
 //! - `stdlib`: the zip that Python imports from
-//! - `python`: guest/ linked to it all, as a core module and as a component; `checks` are put in for the host
+//! - `python`: guest/ linked to it all, as a core module and as a component; that has `checks` in it
 //! - `posix`: guest/ linked to its test alone (only for tests)
 //! - `peers`: servers that the tests talk to (only for tests)
 //! - `node`, `npm`: Node and web/'s packages (only for web/); `browser`: Chromium, for its tests

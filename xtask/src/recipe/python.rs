@@ -111,7 +111,6 @@ pub fn make_module(
     link(recipe, runner, &objects, libraries, &core)?;
     fs::remove_dir_all(&work)?;
     let checked = checks::insert(&fs::read(&core)?).context("putting checks into the core module")?;
-    fs::write(&core, &checked)?;
     let wrapped = component::wrap(checked, &recipe.workspace.wit())?;
     Ok(fs::write(directory.join(COMPONENT), wrapped)?)
 }

@@ -73,7 +73,7 @@ const CALLS: [Import; 49] = [
     ("fibers", "park", "ril", "$wake"),
     // New ones come last, so that the inputs in tests/fuzz still do what they did.
     ("limits", "descriptors", "", "u32"),
-    ("fibers", "tick", "", "s32"),
+    ("fibers", "tick", "", "u32"),
 ];
 
 const REASONS: &str =
