@@ -32,7 +32,7 @@ static struct {
     uint32_t woken;
     uint32_t reserved;
 } control = {
-    .version = 3,
+    .version = 4,
     .breaker_offset = offsetof(PyThreadState, eval_breaker),
     .breaker_bit = _PY_GIL_DROP_REQUEST_BIT,
     .interval_us = 5000,

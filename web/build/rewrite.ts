@@ -3,10 +3,9 @@
 //
 // - The memory is imported, so that its limit is the run's, and so that a run can begin with the image
 //   of an interpreter that has started (image.ts). The data segments are an image, too.
-// - In a module without checks of its own (`fibers.tick`), the interpreter's loop counts the checks of
-//   `eval_breaker` and calls `unpark(0)` when the count is spent. Nobody else could interrupt it: a worker that
-//   computes hears nothing, and without SharedArrayBuffer no other thread can write into its memory. The host sets
-//   the exported `clock`.
+// - The interpreter's loop counts the checks of `eval_breaker` and calls `unpark(0)` when the count is
+//   spent. Nobody else could interrupt it: a worker that computes hears nothing, and without
+//   SharedArrayBuffer no other thread can write into its memory. The host sets the exported `clock`.
 
 import { Reader, leb, section, text, type Bytes } from "./wasm.ts";
 
@@ -15,8 +14,6 @@ const BREAKER_OFFSET = 12;
 /** The check is in every kind of call and at every jump back. */
 const LEAST_CHECKS = 15;
 const UNPARK = ["vtwasm:host/fibers@0.1.0", "unpark"];
-/** What a module imports that has checks already. */
-const TICK = ["vtwasm:host/fibers@0.1.0", "tick"];
 
 /** Tells the host about the module, as JSON. */
 export const CUSTOM_SECTION = "vtwasm-web";
@@ -35,7 +32,6 @@ export function rewrite(core: Uint8Array): Bare {
   const out: Bytes[] = [core.subarray(0, 8)];
   const reader = new Reader(core, 8);
   let unpark = -1;
-  let hasChecks = false;
   let clock = -1;
   const pages = firstMemory(core);
   const image = new Uint8Array(pages * PAGE);
@@ -45,10 +41,7 @@ export function rewrite(core: Uint8Array): Bare {
     const items = new Reader(body, 0);
     const count = [2, 6, 7, 10].includes(id) ? items.number() : 0;
     if (id === 2) {
-      hasChecks = functionImport(items, count, TICK) !== -1;
-      items.rewindAfterCount();
-      unpark = functionImport(items, count, UNPARK);
-      items.rewindAfterCount();
+      unpark = functionImport(items, count);
       const memory = [...text(MEMORY[0]), ...text(MEMORY[1]), 2, 0, ...leb(pages)];
       out.push(section(id, [leb(count + 1), items.rest(), memory]));
     } else if (id === 5) {
@@ -61,13 +54,13 @@ export function rewrite(core: Uint8Array): Bare {
       out.push(section(id, [leb(count + 1), items.rest(), [...text(CLOCK), 3, ...leb(clock)]]));
     } else if (id === 11) {
       place(items, image);
-    } else if (id === 10 && !hasChecks) {
+    } else if (id === 10) {
       out.push(section(id, [leb(count), ...functions(items, count, clock, unpark)]));
     } else {
       out.push(section(id, [body]));
     }
   }
-  const about = JSON.stringify({ breakerOffset: BREAKER_OFFSET, hasChecks });
+  const about = JSON.stringify({ breakerOffset: BREAKER_OFFSET });
   out.push(section(0, [text(CUSTOM_SECTION), new TextEncoder().encode(about)]));
   return { module: Uint8Array.from(Buffer.concat(out.map((bytes) => Uint8Array.from(bytes)))), image };
 }
@@ -94,15 +87,17 @@ function firstMemory(core: Uint8Array): number {
   throw new Error("the core module must have one memory without a limit");
 }
 
-/** The number of a function, -1 if it is not imported; all imports must be functions. */
-function functionImport(items: Reader, count: number, wanted: string[]): number {
+/** The number of the function `unpark`; all imports must be functions. */
+function functionImport(items: Reader, count: number): number {
   let found = -1;
   for (let i = 0; i < count; i++) {
     const name = [items.text(), items.text()];
     if (items.byte() !== 0) throw new Error(`the core module imports ${name.join(".")}, no function`);
     items.number();
-    if (name.join() === wanted.join()) found = i;
+    if (name[0] === UNPARK[0] && name[1] === UNPARK[1]) found = i;
   }
+  if (found === -1) throw new Error(`the core module does not import ${UNPARK.join(".")}`);
+  items.rewindAfterCount();
   return found;
 }
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const WORDS: usize = 8;
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// How many fibers the guest's list of woken ones has room for.
 const WOKEN_MAX: u32 = 31;
 
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_block_that_is_not_where_the_guest_says_is_refused() {
-        let memory = memory([3, 400, 12, 1, 5000, 0, 0, 0]);
+        let memory = memory([VERSION, 400, 12, 1, 5000, 0, 0, 0]);
         assert!(control_at(&memory, 64).is_ok());
         for address in [0, 60, 68, 4096, 1 << 31, u32::MAX - 3] {
             assert!(control_at(&memory, address).is_err(), "{address}");
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_bit_is_set_in_the_current_thread_state() {
-        let mut memory = memory([3, 400, 12, 1, 5000, 0, 0, 0]);
+        let mut memory = memory([VERSION, 400, 12, 1, 5000, 0, 0, 0]);
         memory[100] = 800;
         let control = control(&memory).unwrap();
         control.ask_to_give_way(4096);
@@ -175,7 +175,7 @@ mod tests {
             (400, 4090),
             (400, 4093),
         ] {
-            let mut memory = memory([3, tstate, 12, 1, 5000, 0, 0, 0]);
+            let mut memory = memory([VERSION, tstate, 12, 1, 5000, 0, 0, 0]);
             memory[100] = state;
             let before = memory.clone();
             control(&memory).unwrap().ask_to_give_way(4096);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn woken_fibers_are_taken_once_and_in_their_order() {
-        let mut memory = memory([3, 0, 0, 0, 0, 0, 400, 0]);
+        let mut memory = memory([VERSION, 0, 0, 0, 0, 0, 400, 0]);
         memory[100..103].copy_from_slice(&[2, 7, 5]);
         let control = control(&memory).unwrap();
         let taken: Vec<_> = control.take_woken(4096).collect();
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_spoilt_list_of_woken_fibers_reads_nothing_beyond_itself_or_the_memory() {
         for (address, taken) in [(400, 31), (4088, 1), (4092, 0), (4093, 0), (u32::MAX - 3, 0)] {
-            let mut memory = memory([3, 0, 0, 0, 0, 0, address, 0]);
+            let mut memory = memory([VERSION, 0, 0, 0, 0, 0, address, 0]);
             memory[100] = u32::MAX;
             memory[1022] = u32::MAX;
             memory[1023] = u32::MAX;
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_guest_that_counts_on_larger_stacks_is_refused() {
-        let wants = |bytes| control(&memory([3, 0, 0, 0, 0, bytes, 0, 0])).map(drop);
+        let wants = |bytes| control(&memory([VERSION, 0, 0, 0, 0, bytes, 0, 0])).map(drop);
         assert!(wants(1 << 20).is_ok());
         let error = wants((1 << 20) + 1024).unwrap_err().to_string();
         assert!(

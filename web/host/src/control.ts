@@ -4,7 +4,7 @@ import type { GuestMemory } from "./memory.ts";
 import type { FiberId } from "./scheduler.ts";
 
 const WORDS = 8;
-const VERSION = 3;
+const VERSION = 4;
 /** Of what V8 gives a suspended stack, in the guest's bytes, which were measured for wasmtime's code. Of the ways to
  * recurse in guest/tests/recursion_paths.py the first ones fail between 1.0 and 1.4 million. */
 const NATIVE_STACK = 600_000;

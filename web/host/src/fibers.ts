@@ -130,10 +130,10 @@ export class Fibers {
   }
 
   /** The clock of the interpreter's loop has run down. */
-  clockTick(): number {
+  clockTick(): void {
     const now = this.now();
+    this.clock.wind(now);
     this.tick(now);
-    return this.clock.wind(now);
   }
 
   /** At a call of the guest: asks the running fiber to give way if it should. */

@@ -50,10 +50,9 @@ function fibers({ abi, fibers }: Host): WebAssembly.ModuleImports {
     ),
     // 0 is no fiber: it is what the interpreter's loop calls (build/rewrite.ts).
     unpark: (fiber: number) => (fiber === 0 ? fibers.clockTick() : fibers.unpark(fiber >>> 0)),
-    tick: () => fibers.clockTick(),
-    finish: () => fibers.finish(),
-    // Only the component's core module has the checks that call it (xtask/src/recipe/checks.rs).
+    // Never called: only the component's core module has the checks that do (xtask/src/recipe/checks.rs).
     tick: () => 0x7fffffff,
+    finish: () => fibers.finish(),
     exit: (code: number) => {
       throw new Stop({ type: "exited", code: code >>> 0 });
     },

@@ -37,8 +37,6 @@ export interface Program {
 /** What build/rewrite.ts says about the module. */
 interface About {
   breakerOffset: number;
-  /** Whether it has checks without those of the build. */
-  hasChecks: boolean;
 }
 
 const PAGE = 65_536;
@@ -106,7 +104,7 @@ export class Sandbox {
   async run(): Promise<{ outcome: Outcome; usage: Usage }> {
     const started = performance.now();
     const { module, image, library, args, env, files, maxMemory } = this.#program;
-    const { breakerOffset, hasChecks } = about(module);
+    const { breakerOffset } = about(module);
     const pages = Math.ceil(image.length / PAGE);
     const maximum = Math.max(pages, Math.min(Math.floor(maxMemory / PAGE), 65_536));
     const memory = new WebAssembly.Memory({ initial: pages, maximum });
@@ -128,7 +126,7 @@ export class Sandbox {
       "vtwasm:web": { memory },
     });
     const exports = instance.exports as unknown as Exports;
-    if (!hasChecks) this.fibers.clock.attach(exports.clock, breakerOffset);
+    this.fibers.clock.attach(exports.clock, breakerOffset);
     abi.attach(exports.cabi_realloc);
     exports.vt_initialize();
     this.#startThread = WebAssembly.promising(exports["[async-lift-stackful]run-thread"]);

@@ -110,6 +110,7 @@ pub fn make_module(
     let core = directory.join(CORE);
     link(recipe, runner, &objects, libraries, &core)?;
     fs::remove_dir_all(&work)?;
+    // A page needs none: it ends its worker. They would cost 15 % and more there.
     let checked = checks::insert(&fs::read(&core)?).context("putting checks into the core module")?;
     let wrapped = component::wrap(checked, &recipe.workspace.wit())?;
     Ok(fs::write(directory.join(COMPONENT), wrapped)?)

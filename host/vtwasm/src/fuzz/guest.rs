@@ -380,7 +380,7 @@ const CORE: &str = r#"
 (func $block (result i32 i32 i32) (local $b i32)
   (local.set $b (call $byte))
   (if (i32.lt_u (local.get $b) (i32.const 0x80)) (then
-    (i32.store (i32.const 0x400) (i32.const 3))
+    (i32.store (i32.const 0x400) (i32.const 4))
     (i32.store (i32.const 0x404) (i32.const 0x480))
     (i32.store (i32.const 0x408) (i32.const 12))
     (i32.store (i32.const 0x40c) (i32.const 1))
