@@ -63,5 +63,15 @@ pub fn cargo(session: &Session, python: &Path) -> Command {
     cargo
         .current_dir(session.workspace.path(""))
         .env("VTWASM_PYTHON", python);
+    // What cargo tells of xtask itself is ring's business, too, which would be compiled anew with all that
+    // stands on it whenever the one or the other had called cargo last.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|tells| name.to_string_lossy().starts_with(tells))
+        {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }
