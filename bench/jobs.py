@@ -5,7 +5,8 @@ from typing import Callable
 
 import browser
 import network
-from measure import ENGINES, LOOPBACK, NATIVE, PINNED, VTWASM, asleep, embedding, program, starts
+from measure import ENGINES, LOOPBACK, NATIVE, PINNED, SANDBOXES, VTWASM
+from measure import asleep, embedding, other_sandbox, program, starts
 
 
 @dataclass
@@ -32,6 +33,8 @@ JOBS = [
     Job("start", starts),
     Job("sandboxes", embedding("start", "pass", 10_000), rounds=3, engines=(VTWASM,)),
     Job("sandboxes", embedding("start", "pass", 2_000, PREPARE, prefix="prepared_"), rounds=3, engines=(VTWASM,)),
+    Job("others", embedding("idle", 100, 0, prefix="bare_"), rounds=1, engines=(VTWASM,)),
+    Job("others", other_sandbox, rounds=3, engines=tuple(SANDBOXES)),
     # A minute of it, if it is as fast as it was.
     Job("sustained", embedding("start", "pass", 200_000, prefix="sustained_"), 1, (VTWASM,), quick=False),
     Job("idle", embedding("idle", 1_000, 10), rounds=1, engines=(VTWASM,)),

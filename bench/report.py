@@ -2,7 +2,7 @@
 
 import math
 
-from measure import GEVENT, NATIVE, PINNED, VTWASM
+from measure import GEVENT, NATIVE, PINNED, SANDBOXES, VTWASM
 
 # metric: label. The unit is the end of the metric's name.
 LABELS = {
@@ -102,6 +102,11 @@ BROWSER = {
     },
     "browser_cpu_ratio": "CPU ÷ host in Rust: geometric mean of the nine",
 }
+OTHERS = {
+    "sandbox_p50_us": "a new one, `pass`, its outcome: median",
+    "bare_idle_session_kib": "one that lives and waits: memory",
+    "cpu_geomean_ms": "CPU: geometric mean of the nine programs",
+}
 UNITS = {"us": "µs", "ns": "ns", "ms": "ms", "s": "s", "kib": "KiB", "mb": "MB"}
 
 # (figure, engine it is a ratio to or None, at most). The issues "Virtual threads end to end",
@@ -181,6 +186,12 @@ def render(run):
         "The page of web/ in Chromium.",
         "",
         *table(medians, BROWSER, ()),
+        "",
+        "## Other sandboxes",
+        "",
+        "CPython in WebAssembly from PyPI, driven by native Python; all on one core but CPU-bound vtwasm.",
+        "",
+        *table(medians, OTHERS, SANDBOXES),
         "",
         "## Figures to reach",
         "",

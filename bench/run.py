@@ -19,7 +19,7 @@ from pathlib import Path
 
 import report
 from jobs import JOBS
-from measure import ENGINES, Failed
+from measure import ENGINES, SANDBOXES, Failed
 from packages import Unavailable
 
 HERE = Path(__file__).resolve().parent
@@ -48,7 +48,7 @@ def measure_all(options):
     jobs = [job for job in JOBS if not options.names or job.name in options.names]
     if options.quick:
         jobs = [job for job in jobs if job.quick]
-    values = {engine: {} for engine in ENGINES}
+    values = {engine: {} for engine in (*ENGINES, *SANDBOXES)}
     for number in range(max(job.rounds for job in jobs)):
         for job in jobs:
             if number >= (1 if options.quick else job.rounds):

@@ -11,7 +11,8 @@ import errno, os, socket
 def refused(*ways):
     for way in ways:
         try: result = way()
-        except OSError as error: assert error.errno in (errno.EBADF, errno.EINVAL), error
+        # As a folder, 2**31 - 1 is the guest's own for /dev/null and its like, in which there is no such file.
+        except OSError as error: assert error.errno in (errno.EBADF, errno.EINVAL, errno.ENOENT), error
         except (OverflowError, ValueError): pass
         else: print(result)
 def is_open(number):
