@@ -6,7 +6,7 @@ from typing import Callable
 import browser
 import network
 from measure import ENGINES, LOOPBACK, NATIVE, PINNED, SANDBOXES, VTWASM
-from measure import asleep, embedding, other_sandbox, program, starts
+from measure import asleep, embedding, other_sandbox, program, pure_python, starts
 
 
 @dataclass
@@ -29,6 +29,7 @@ JOBS = [
     Job("calls", program("calls.py")),
     Job("pool", program("pool.py")),
     Job("cpu", program("cpu.py"), engines=(VTWASM, NATIVE)),
+    Job("pure_python", pure_python, rounds=3, engines=(VTWASM, NATIVE)),
     Job("tls", program("tls.py"), rounds=3, engines=(VTWASM, NATIVE)),
     Job("start", starts),
     Job("sandboxes", embedding("start", "pass", 10_000), rounds=3, engines=(VTWASM,)),

@@ -48,14 +48,19 @@ def command(engine, *flags, site=None):
     return ["env", f"PYTHONPATH={site}", *native] if site else native
 
 
-def program(*arguments, flags=()):
-    """A job that runs a program to its end; its last line is the figures."""
+def program(*arguments, flags=(), site=None):
+    """A job that runs a program to its end; its last line is the figures. `site` is a folder with packages."""
 
     def run(engine):
-        output = run_to_end([*command(engine, *flags), PROGRAMS / arguments[0], *arguments[1:]])
-        return json.loads(output.splitlines()[-1])
+        line = [*command(engine, *flags, site=site), PROGRAMS / arguments[0], *arguments[1:]]
+        return json.loads(run_to_end(line).splitlines()[-1])
 
     return run
+
+
+def pure_python(engine):
+    """Those of pyperformance's programs that are pure Python."""
+    return program("pure_python.py", site=packages.site("pyperformance"))(engine)
 
 
 def run_to_end(line):
