@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::jobs::{JobOptions, TenantOptions};
+use crate::jobs::{JobOptions, SecretOptions, TenantOptions};
 use crate::python_flags::PythonFlags;
 use crate::serve::ServeOptions;
 use crate::units;
@@ -33,6 +33,9 @@ pub enum Command {
     Job(JobOptions),
     /// Make and change the tenants of a service
     Tenant(TenantOptions),
+
+    /// Keep values that jobs are given and nobody reads: set, list, remove
+    Secret(SecretOptions),
     /// Tell which Python, engine, kernel features and limits are in use
     Doctor,
 }

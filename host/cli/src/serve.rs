@@ -2,7 +2,7 @@
 
 use std::env;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 use vtwasm::Engine;
-use vtwasm_server::{Database, Error, Options, Role, Service, WorkerOptions};
+use vtwasm_server::{Database, Error, Key, Options, Role, Service, WorkerOptions};
 
 use crate::artifact;
 use crate::failure::{Failure, say};
@@ -64,6 +64,10 @@ pub struct ServeOptions {
     #[arg(long, value_name = "TIME", env = "VTWASM_DRAIN", default_value = "30s", value_parser = units::duration)]
     pub drain: Duration,
 
+    /// What seals tenants' secrets: a file of 64 hexadecimal digits, made if it is not there; the same for all processes. VTWASM_SECRET_KEY may have the digits themselves. Without either, SQLite has one beside it
+    #[arg(long, value_name = "FILE", env = "VTWASM_SECRET_KEY_FILE")]
+    pub secret_key_file: Option<PathBuf>,
+
     /// How events are written to stderr
     #[arg(
         long,
@@ -105,8 +109,10 @@ fn lease(text: &str) -> Result<Duration, String> {
 /// Serves until a signal says to leave.
 pub fn serve(options: &ServeOptions) -> Result<u8> {
     log_events(options.log_format);
+    let database = database(options.database.as_deref())?;
     let options = Options {
-        database: database(options.database.as_deref())?,
+        key: key(options.secret_key_file.as_deref(), &database)?,
+        database,
         listen: options.listen,
         role: match options.role {
             RoleName::All => Role::All,
@@ -207,6 +213,30 @@ fn database(named: Option<&str>) -> Result<Database> {
         Some(file) => Ok(Database::Sqlite(file.into())),
         None => Ok(Database::Sqlite(data_folder()?.join("jobs.db"))),
     }
+}
+
+fn key(file: Option<&Path>, database: &Database) -> Result<Option<Key>> {
+    let digits = env::var("VTWASM_SECRET_KEY").unwrap_or_default();
+    let key = match (digits.as_str(), file, database) {
+        ("", None, Database::Postgres(_)) => return Ok(None),
+        ("", Some(file), _) => Key::in_file(file),
+        ("", None, Database::Sqlite(file)) => {
+            if let Some(folder) = file.parent() {
+                // What is wrong with it is said when the database is opened.
+                let _ = std::fs::create_dir_all(folder);
+            }
+            Key::in_file(&file.with_extension("key"))
+        }
+        (digits, ..) => Key::parse(digits),
+    };
+    let key = key.map_err(|error| {
+        let why = std::error::Error::source(&error)
+            .map(|why| format!(": {why}"))
+            .unwrap_or_default();
+        let hint = "name a file with --secret-key-file, or give VTWASM_SECRET_KEY";
+        Failure::usage(format!("{error}{why}")).hint(hint)
+    });
+    Ok(Some(key?))
 }
 
 /// `vtwasm` in the user's data folder.

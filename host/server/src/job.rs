@@ -80,6 +80,10 @@ pub struct Submission {
     /// Its environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
+    /// Secrets of the tenant's, each as a variable of the environment by its name. The token needs the scope `secrets`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64, example = json!(["SHOP_PASSWORD"]))]
+    pub secrets: Vec<String>,
     /// Less than what the tenant allows for one job.
     #[serde(default)]
     pub limits: Limits,
@@ -151,6 +155,8 @@ impl Submission {
             "environment: a name has letters, digits and underscores only, and no digit at its start"
         } else if self.environment.values().any(|value| value.contains('\0')) {
             "environment: a value has a NUL"
+        } else if self.secrets.len() > 64 || !self.secrets.iter().all(|name| is_variable(name)) {
+            "secrets: at most 64 names of secrets"
         } else if !(-9..=9).contains(&self.priority) {
             "priority: from -9 to 9"
         } else if !(0..=100).contains(&self.retries) {
@@ -172,7 +178,7 @@ impl Submission {
     }
 }
 
-fn is_variable(name: &str) -> bool {
+pub(crate) fn is_variable(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

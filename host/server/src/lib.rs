@@ -3,7 +3,7 @@
 //! # Layout
 //! In the order in which a job meets them:
 //! - [`api`]: HTTP, and who may ask for what;
-//! - [`job`], [`tenant`]: what is asked for, and what is told;
+//! - [`job`], [`tenant`], [`secret`]: what is asked for, and what is told;
 //! - [`store`]: where it is kept; [`store::queue`](store) decides who is next;
 //! - [`worker`]: takes jobs while it has slots, keeps its leases, drains;
 //! - [`run`]: one job in its sandbox; [`output`]: what it writes, on its way into the store;
@@ -16,6 +16,7 @@ mod id;
 mod job;
 mod output;
 mod run;
+mod secret;
 mod serve;
 mod store;
 mod tenant;
@@ -26,6 +27,7 @@ mod worker;
 pub use api::{openapi, router};
 pub use error::{Error, Result};
 pub use job::{Chunk, Job, Limits, State, Submission, Usage};
+pub use secret::{Key, Secret};
 pub use serve::{Database, Options, Role, Service};
 pub use store::{Claimed, End, Page, Store, Submitted, Verdict};
 pub use tenant::{Caller, Quotas, Rules, Scope, Tenant, Token};

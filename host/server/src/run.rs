@@ -1,11 +1,10 @@
 //! One job in a sandbox of its own.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::{Submission, Usage};
 use crate::output::{Stream, streams};
 use crate::store::{Claimed, End, Store, Verdict};
 use serde::de::IgnoredAny;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime;
@@ -36,10 +35,10 @@ impl Start {
     }
 
     /// With the program to run. Variables that decide how an interpreter starts want one that has not.
-    fn builder(&self, environment: &BTreeMap<String, String>) -> Builder {
+    fn builder<'a>(&self, mut environment: impl Iterator<Item = &'a String>) -> Builder {
         let mut builder = Sandbox::builder(&self.python);
         let cold = |name: &String| name.starts_with("PYTHON") || name.starts_with("LC_") || name == "LANG";
-        if environment.keys().any(cold) {
+        if environment.any(cold) {
             builder.args(["python3", "-c", &format!("{PROGRAM}run()")]);
         } else {
             builder.snapshot(&self.snapshot).args(["python3", "-c", "run()"]);
@@ -107,7 +106,19 @@ pub(crate) async fn run(
     let said = Arc::new(Mutex::new(Said::default()));
     let (stdout, stderr, gatherer) = streams();
     let run = async {
-        let sandbox = match sandbox(start, job, stdout, stderr, &said) {
+        // They are nowhere but in the sandbox.
+        let secrets = match store.open_secrets(&job.tenant, &job.submission.secrets).await {
+            Ok(secrets) => secrets,
+            Err(Error::Database(_)) => {
+                let end = failed("its secrets could not be read from the database".into());
+                return End {
+                    verdict: Verdict::GivenBack,
+                    ..end
+                };
+            }
+            Err(error) => return failed(error.to_string()),
+        };
+        let sandbox = match sandbox(start, job, &secrets, [stdout, stderr], &said) {
             Ok(sandbox) => sandbox,
             Err(error) => return failed(format!("the sandbox cannot be made: {}", chain(&error))),
         };
@@ -146,8 +157,8 @@ pub(crate) async fn run(
 fn sandbox(
     start: &Start,
     job: &Claimed,
-    stdout: Stream,
-    stderr: Stream,
+    secrets: &[(String, String)],
+    [stdout, stderr]: [Stream; 2],
     said: &Arc<Mutex<Said>>,
 ) -> Result<Sandbox> {
     let Submission {
@@ -159,8 +170,11 @@ fn sandbox(
         ..
     } = &job.submission;
     let network = job.rules.network()?;
-    let mut builder = start.builder(environment);
+    let mut builder = start.builder(environment.keys().chain(secrets.iter().map(|(name, _)| name)));
     for (name, value) in environment {
+        builder.env(name, value);
+    }
+    for (name, value) in secrets {
         builder.env(name, value);
     }
     builder

@@ -2,6 +2,7 @@
 
 use crate::api;
 use crate::error::{Error, Result};
+use crate::secret::Key;
 use crate::store::Store;
 use crate::tenant::{Quotas, Scope};
 use crate::worker::{Worker, WorkerOptions};
@@ -54,6 +55,8 @@ pub struct Options {
     pub role: Role,
     /// How it runs jobs.
     pub worker: WorkerOptions,
+    /// What seals secrets; all processes need the same.
+    pub key: Option<Key>,
 }
 
 /// A service that is ready to run.
@@ -79,6 +82,10 @@ impl Service {
                 Store::sqlite(file).await?
             }
             Database::Postgres(url) => Store::postgres(url).await?,
+        };
+        let store = match &options.key {
+            Some(key) => store.with_key(key.clone()),
+            None => store,
         };
         let listener = TcpListener::bind(options.listen).await;
         let listener = listener.map_err(|source| failed(format!("listen on {}", options.listen), source))?;
@@ -138,7 +145,7 @@ async fn first_tenant(store: &Store) -> Result<Option<String>> {
     }
     match store.add_tenant("default", &Quotas::default()).await {
         Ok(_) => {
-            let scopes = [Scope::Read, Scope::Write, Scope::Operator];
+            let scopes = [Scope::Read, Scope::Write, Scope::Secrets, Scope::Operator];
             let (secret, _) = store.add_token("default", &scopes, None).await?;
             Ok(Some(secret))
         }

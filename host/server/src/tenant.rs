@@ -163,14 +163,17 @@ pub enum Scope {
     Read,
     /// Submit, cancel and retry the tenant's jobs.
     Write,
+    /// Set the tenant's secrets, and give them to its jobs.
+    Secrets,
     /// Make and change tenants and tokens: all of them.
     Operator,
 }
 
 impl Scope {
-    const NAMES: [(Scope, &str); 3] = [
+    const NAMES: [(Scope, &str); 4] = [
         (Scope::Read, "read"),
         (Scope::Write, "write"),
+        (Scope::Secrets, "secrets"),
         (Scope::Operator, "operator"),
     ];
 

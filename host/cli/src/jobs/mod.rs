@@ -1,4 +1,4 @@
-//! `vtwasm job` and `vtwasm tenant`: what asks a service.
+//! `vtwasm job`, `vtwasm secret` and `vtwasm tenant`: what asks a service.
 
 mod follow;
 mod http;
@@ -97,6 +97,31 @@ enum JobCommand {
     },
 }
 
+/// The flags and commands of `vtwasm secret`.
+#[derive(Debug, Args)]
+pub struct SecretOptions {
+    #[command(flatten)]
+    service: ServiceFlags,
+    #[command(subcommand)]
+    command: SecretCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum SecretCommand {
+    /// Set a secret to what comes from stdin, without the end of its last line
+    Set {
+        /// Its name, and that of the variable that a job finds it in
+        name: String,
+    },
+    /// List secrets, without their values
+    List,
+    /// Forget a secret
+    Remove {
+        /// The secret
+        name: String,
+    },
+}
+
 /// The flags and commands of `vtwasm tenant`, for the operator.
 #[derive(Debug, Args)]
 pub struct TenantOptions {
@@ -135,7 +160,7 @@ enum TenantCommand {
     Token {
         /// The tenant
         name: String,
-        /// What it is good for: read, write, operator
+        /// What it is good for: read, write, secrets, operator
         #[arg(long, value_name = "SCOPE", value_delimiter = ',', default_values = ["read", "write"])]
         scope: Vec<String>,
         /// When it ends, such as 24h; never, if left out
@@ -204,6 +229,32 @@ async fn job_command(client: &Client, command: &JobCommand) -> Result<u8> {
         JobCommand::Retry { id } => state_of(&client.json(Method::POST, &path(id, "/retry"), None).await?)?,
     }
     Ok(0)
+}
+
+/// Does what `vtwasm secret` is asked for.
+pub fn secret(options: &SecretOptions) -> Result<u8> {
+    let path = |name: &str| format!("/v1/secrets/{}", word(name));
+    asking(&options.service, async |client| {
+        match &options.command {
+            SecretCommand::Set { name } => {
+                let value = io::read_to_string(io::stdin()).context("reading the secret from stdin")?;
+                let body = json!({"value": value.strip_suffix('\n').unwrap_or(&value)});
+                client.json(Method::PUT, &path(name), Some(&body)).await?;
+            }
+            SecretCommand::List => {
+                let secrets = client.json(Method::GET, "/v1/secrets", None).await?;
+                for secret in secrets.as_array().into_iter().flatten() {
+                    let [name, changed] =
+                        ["name", "changed"].map(|key| secret[key].as_str().unwrap_or_default());
+                    print(&format!("{name}  {changed}"))?;
+                }
+            }
+            SecretCommand::Remove { name } => {
+                client.json(Method::DELETE, &path(name), None).await?;
+            }
+        }
+        Ok(0)
+    })
 }
 
 /// Does what `vtwasm tenant` is asked for.

@@ -52,6 +52,10 @@ pub struct Submit {
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
 
+    /// Give it a secret, as a variable of its environment; may be repeated
+    #[arg(long, value_name = "NAME")]
+    secret: Vec<String>,
+
     /// Of two jobs that wait the one with the higher priority starts first: -9 to 9
     #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true, value_parser = clap::value_parser!(i64).range(-9..=9))]
     priority: i64,
@@ -140,6 +144,7 @@ impl Submit {
             "arguments": arguments.unwrap_or_default(),
             "stdin": stdin.unwrap_or_default(),
             "environment": environment,
+            "secrets": self.secret,
             "limits": limits,
             "priority": self.priority,
             "delay": seconds(self.delay).unwrap_or_default(),

@@ -10,8 +10,11 @@ use axum::http::{StatusCode, header};
 /// The tenant of a caller who may see its jobs.
 pub(super) struct Reader(pub(super) String);
 
-/// The tenant of a caller who may submit, cancel and retry its jobs.
-pub(super) struct Writer(pub(super) String);
+/// The tenant of a caller who may submit, cancel and retry its jobs; and whether these may have secrets.
+pub(super) struct Writer(pub(super) String, pub(super) bool);
+
+/// The tenant of a caller who may set its secrets.
+pub(super) struct Keeper(pub(super) String);
 
 /// A caller who may make and change tenants.
 pub(super) struct Operator;
@@ -20,7 +23,7 @@ impl FromRequestParts<State> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Reader, Problem> {
-        Ok(Reader(allowed(parts, state, Scope::Read).await?))
+        Ok(Reader(allowed(parts, state, Scope::Read).await?.tenant))
     }
 }
 
@@ -28,7 +31,16 @@ impl FromRequestParts<State> for Writer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Writer, Problem> {
-        Ok(Writer(allowed(parts, state, Scope::Write).await?))
+        let Caller { tenant, scopes } = allowed(parts, state, Scope::Write).await?;
+        Ok(Writer(tenant, scopes.contains(&Scope::Secrets)))
+    }
+}
+
+impl FromRequestParts<State> for Keeper {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Keeper, Problem> {
+        Ok(Keeper(allowed(parts, state, Scope::Secrets).await?.tenant))
     }
 }
 
@@ -41,14 +53,18 @@ impl FromRequestParts<State> for Operator {
     }
 }
 
-/// The caller's tenant, if its token is good for `scope`.
-async fn allowed(parts: &Parts, state: &State, scope: Scope) -> Result<String, Problem> {
-    let Caller { tenant, scopes } = caller(parts, state).await?;
-    if !scopes.contains(&scope) {
-        let detail = format!("this token has no scope `{}`", scope.name());
-        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+/// The caller, if its token is good for `scope`.
+async fn allowed(parts: &Parts, state: &State, scope: Scope) -> Result<Caller, Problem> {
+    let caller = caller(parts, state).await?;
+    if !caller.scopes.contains(&scope) {
+        return Err(forbidden(scope));
     }
-    Ok(tenant)
+    Ok(caller)
+}
+
+pub(super) fn forbidden(scope: Scope) -> Problem {
+    let detail = format!("this token has no scope `{}`", scope.name());
+    Problem::new(StatusCode::FORBIDDEN, detail)
 }
 
 async fn caller(parts: &Parts, state: &State) -> Result<Caller, Problem> {

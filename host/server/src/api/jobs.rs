@@ -1,9 +1,10 @@
 //! Jobs.
 
 use super::State;
-use super::auth::{Reader, Writer};
+use super::auth::{Reader, Writer, forbidden};
 use super::problem::{Asked, Body, In, Problem};
 use crate::job::{self, Job, Submission};
+use crate::tenant::Scope;
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -25,10 +26,13 @@ const LONGEST_KEY: usize = 255;
         (status = "4XX", description = "It was not taken", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn submit(
     axum::extract::State(state): axum::extract::State<State>,
-    Writer(tenant): Writer,
+    Writer(tenant, secrets): Writer,
     headers: HeaderMap,
     Body(submission): Body<Submission>,
 ) -> Result<Response, Problem> {
+    if !secrets && !submission.secrets.is_empty() {
+        return Err(forbidden(Scope::Secrets));
+    }
     let key = headers.get("idempotency-key").map(|key| key.to_str());
     let key = match key.transpose() {
         Ok(Some(key)) if key.is_empty() || key.len() > LONGEST_KEY => Err(()),
@@ -149,7 +153,7 @@ pub(super) async fn result(
         (status = "4XX", description = "No job", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn cancel(
     axum::extract::State(state): axum::extract::State<State>,
-    Writer(tenant): Writer,
+    Writer(tenant, _): Writer,
     In(id): In<String>,
 ) -> Result<Json<Job>, Problem> {
     Ok(Json(state.store.cancel(&tenant, known(&id)?).await?))
@@ -163,7 +167,7 @@ pub(super) async fn cancel(
         (status = "4XX", description = "No job", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn retry(
     axum::extract::State(state): axum::extract::State<State>,
-    Writer(tenant): Writer,
+    Writer(tenant, _): Writer,
     In(id): In<String>,
 ) -> Result<Json<Job>, Problem> {
     Ok(Json(state.store.retry(&tenant, known(&id)?).await?))

@@ -5,6 +5,7 @@ mod jobs;
 mod logs;
 mod operation;
 mod problem;
+mod secrets;
 mod tenants;
 
 use crate::store::Store;
@@ -103,6 +104,8 @@ fn versioned() -> OpenApiRouter<State> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::retry))
         .routes(routes!(logs::logs))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(tenants::add, tenants::list))
         .routes(routes!(tenants::get, tenants::change))
         .routes(routes!(tenants::add_token, tenants::list_tokens))

@@ -5,6 +5,7 @@ mod group;
 mod jobs;
 mod logs;
 mod queue;
+mod secrets;
 mod tenants;
 
 pub use jobs::{Page, Submitted};
@@ -12,6 +13,7 @@ pub use queue::{Claimed, End, Verdict};
 
 use crate::error::{Error, Result};
 use crate::job::State;
+use crate::secret::Key;
 use crate::wake::{News, Wake};
 use group::Group;
 use jobs::Submitting;
@@ -28,6 +30,7 @@ use std::time::Duration;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("first", include_str!("schema_1.sql")),
     ("processor time", include_str!("schema_2.sql")),
+    ("secrets", include_str!("schema_3.sql")),
 ];
 
 /// Where everything is kept.
@@ -42,6 +45,8 @@ pub struct Store {
     submitting: Group<Submitting, Submitted>,
     ending: Group<Ending, Option<State>>,
     appending: Group<Vec<Appending>, ()>,
+    /// Without one there are no secrets.
+    key: Option<Key>,
     pub(crate) wake: Wake,
 }
 
@@ -145,6 +150,7 @@ impl Store {
             submitting: Group::default(),
             ending: Group::default(),
             appending: Group::default(),
+            key: None,
             wake: Wake::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! The API over real connections.
 
 use crate::on_both;
-use crate::place::{Place, code, python, quick};
+use crate::place::{Place, code, python, quick, when};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use vtwasm_server::{Database, Options, Role, Scope, Service, Store};
+use vtwasm_server::{Database, Key, Options, Quotas, Role, Scope, Service, Store};
 
 /// A service, and its first tenant's token.
 struct Running {
@@ -32,6 +32,7 @@ async fn serve(place: &Place, role: Role) -> Running {
         listen: ([127, 0, 0, 1], 0).into(),
         role,
         worker: quick(),
+        key: Some(Key::parse(&"5e".repeat(32)).unwrap()),
     };
     let python = tokio::task::spawn_blocking(python).await.unwrap();
     let service = Service::open(&options, || Ok(python)).await.unwrap();
@@ -178,6 +179,80 @@ async fn the_same_key_makes_one_job(place: Place) {
     let (first, again, other) = (submit("pass").await, submit("pass").await, submit("1").await);
     assert_eq!((first.status, again.status, other.status), (201, 200, 409));
     assert_eq!(first.json()["id"], again.json()["id"]);
+    service.leave().await;
+}
+
+async fn a_secret_is_given_to_jobs_by_permission_and_told_to_nobody(place: Place) {
+    let service = serve(&place, Role::All).await;
+    let secret = "correct horse";
+    let body = json!({ "value": secret }).to_string();
+    let put = async |name: &str, token: &str| {
+        let path = format!("/v1/secrets/{name}");
+        service.ask(Method::PUT, &path, token, &body).await.status
+    };
+    assert_eq!(put("SHOP_PASSWORD", &service.token).await, 204);
+    for wrong in ["1A", "A-B", "VTWASM_JOB"] {
+        assert_eq!(put(wrong, &service.token).await, 422, "{wrong}");
+    }
+    let list = service.get("/v1/secrets").await;
+    assert_eq!(list.json()[0]["name"], "SHOP_PASSWORD");
+    assert!(!list.text.contains(secret), "{}", list.text);
+    let code = "import os\ndef main(): return len(os.environ['SHOP_PASSWORD'])";
+    let job = json!({"source": code, "secrets": ["SHOP_PASSWORD"]});
+    let id = service.submit(&job).await;
+    assert_eq!(service.over(&id).await["state"], "SUCCESS");
+    assert_eq!(service.get(&format!("/v1/jobs/{id}/result")).await.text, "13");
+    let without = service.submit(&json!({"source": code})).await;
+    assert_eq!(service.over(&without).await["error"], "KeyError: 'SHOP_PASSWORD'");
+    // Neither a token without the scope, nor another tenant.
+    let store = place.open().await;
+    let (plain, _) = store
+        .add_token("default", &[Scope::Read, Scope::Write], None)
+        .await
+        .unwrap();
+    let refused = service
+        .ask(Method::POST, "/v1/jobs", &plain, &job.to_string())
+        .await;
+    assert_eq!(
+        (refused.status, put("X", &plain).await),
+        (403, 403),
+        "{}",
+        refused.text
+    );
+    store.add_tenant("other", &Quotas::default()).await.unwrap();
+    let (other, _) = store
+        .add_token("other", &[Scope::Read, Scope::Write, Scope::Secrets], None)
+        .await
+        .unwrap();
+    let theirs = service
+        .ask(Method::POST, "/v1/jobs", &other, &job.to_string())
+        .await
+        .json();
+    let theirs = when(&store, "other", theirs["id"].as_str().unwrap(), |job| {
+        job.state.is_final()
+    })
+    .await;
+    assert_eq!(theirs.error.as_deref(), Some("there is no secret SHOP_PASSWORD"));
+    assert_eq!(
+        service.ask(Method::GET, "/v1/secrets", &other, "").await.text,
+        "[]"
+    );
+    let path = "/v1/secrets/SHOP_PASSWORD";
+    assert_eq!(service.ask(Method::DELETE, path, &other, "").await.status, 404);
+    assert_eq!(
+        service.ask(Method::DELETE, path, &service.token, "").await.status,
+        204
+    );
+    if let Place::Sqlite(folder) = &place {
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(
+                !bytes
+                    .windows(secret.len())
+                    .any(|window| window == secret.as_bytes())
+            );
+        }
+    }
     service.leave().await;
 }
 
@@ -429,6 +504,7 @@ async fn a_request_that_comes_slowly_is_not_waited_for_for_ever(place: Place) {
 on_both! {
     a_job_goes_from_submission_to_its_result
     the_same_key_makes_one_job
+    a_secret_is_given_to_jobs_by_permission_and_told_to_nobody
     who_follows_a_job_sees_its_lines_and_states_as_they_come
     what_is_wrong_is_told_as_a_problem
     a_token_is_good_for_its_scopes_and_its_tenant_only
