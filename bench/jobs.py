@@ -39,6 +39,8 @@ JOBS = [
     # A minute of it, if it is as fast as it was.
     Job("sustained", embedding("start", "pass", 200_000, prefix="sustained_"), 1, (VTWASM,), quick=False),
     Job("idle", embedding("idle", 1_000, 10), rounds=1, engines=(VTWASM,)),
+    Job("fair", embedding("fair", 500), rounds=3, engines=(VTWASM,)),
+    Job("cancel", embedding("cancel", 15), rounds=1, engines=(VTWASM,)),
     Job("host_calls", embedding("host_calls"), rounds=3, engines=(VTWASM,)),
     Job("fairness", program("fairness.py"), rounds=3),
     Job("switch", program("switch.py", "100"), rounds=5),

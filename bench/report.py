@@ -42,6 +42,20 @@ LABELS = {
     "idle_session_kib": "1,000 sessions with 10 threads asleep each: memory of one, beyond the shared image",
     "idle_sessions_s": "1,000 sessions with 10 threads asleep each: to start all",
     "idle_session_call_us": "1,000 sessions with 10 threads asleep each: a call to each",
+    "fair_alone_p50_us": "a session's job of 1 ms, alone on its core: median",
+    "fair_alone_p99_us": "a session's job of 1 ms, alone on its core: p99",
+    "fair_beside_p50_us": "the same beside a sandbox that computes for ever: median",
+    "fair_beside_p99_us": "the same beside a sandbox that computes for ever: p99",
+    **{
+        f"cancel_{what}_{way}{end}_us": f"{text} that is {past}: over after, {figure}"
+        for what, text in (
+            ("computing", "a run that computes"),
+            ("waiting", "a run that waits"),
+            ("threads", "a run with 10,000 threads asleep"),
+        )
+        for way, past in (("kill", "killed"), ("drop", "dropped"))
+        for end, figure in (("", "median"), ("_max", "longest of 15"))
+    },
     "host_call_us": "a call of a host function",
     "host_call_100_threads_us": "a call of a host function, 100 threads at once: each",
     "host_call_1mb_us": "a call of a host function, 1 MB there and back",
@@ -147,6 +161,13 @@ FIGURES = [
     ("sustained_sandbox_each_us", None, 1000),
     ("sustained_sandbox_growth_kib", None, 1024),
     ("idle_session_kib", None, 3072),
+    ("fair_beside_p99_us", None, 20_000),
+    ("cancel_computing_kill_max_us", None, 10_000),
+    ("cancel_waiting_kill_max_us", None, 10_000),
+    ("cancel_threads_kill_max_us", None, 10_000),
+    ("cancel_computing_drop_max_us", None, 10_000),
+    ("cancel_waiting_drop_max_us", None, 10_000),
+    ("cancel_threads_drop_max_us", None, 10_000),
     ("start_hello_ms", NATIVE, 1.0),
     ("late_p99_ms", None, 5.0),
     ("share_max_over_min", None, 1.1),

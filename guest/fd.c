@@ -79,18 +79,25 @@ static void put(int fd, struct vt_file *file, bool close_on_exec)
     file->descriptors++;
 }
 
+/* To ask for the limit again is to say that it was reached (`wit/world.wit`). */
+static int refuse(void)
+{
+    limits_descriptors();
+    return EMFILE;
+}
+
 static int open_from(struct vt_file *file, int lowest, bool close_on_exec, int *fd)
 {
     *fd = find_free(lowest);
     if (*fd >= limit)
-        return EMFILE;
+        return refuse();
     if (!make_room(*fd))
         return ENOMEM;
     put(*fd, file, close_on_exec);
     return 0;
 }
 
-int vt_fd_room(void) { return find_free(0) < limit ? 0 : EMFILE; }
+int vt_fd_room(void) { return find_free(0) < limit ? 0 : refuse(); }
 
 int vt_fd_share(struct vt_file *file, bool close_on_exec, int *fd)
 {

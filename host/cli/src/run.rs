@@ -32,7 +32,7 @@ pub fn run(options: &RunOptions) -> Result<u8> {
     let report = runtime.block_on(sandbox.run()).context("running the program")?;
     match ended.by_signal() {
         Some(code) => Ok(code),
-        None => Ok(tell(&report.outcome, &limits)),
+        None => Ok(tell(&report.outcome, &report.reached, &limits)),
     }
 }
 
@@ -127,8 +127,17 @@ pub fn limits(flags: &LimitFlags) -> Result<Limits> {
 const STACK_EXHAUSTED: &str = "call stack exhausted";
 
 /// Says how the run ended where the program has not said so itself, and gives the exit code.
-pub fn tell(outcome: &Outcome, limits: &Limits) -> u8 {
+pub fn tell(outcome: &Outcome, reached: &[Limit], limits: &Limits) -> u8 {
     match outcome {
+        Outcome::Exited(code) if *code != 0 && !reached.is_empty() => {
+            for limit in reached {
+                let (value, flag) = value_and_flag(limit, limits);
+                let message =
+                    format!("the program reached its limit of {limit}, {value}; {flag} allows it more");
+                say("note", &message);
+            }
+            *code as u8
+        }
         // The kernel keeps eight bits of an exit code, and so does every Python.
         Outcome::Exited(code) => *code as u8,
         Outcome::LimitHit(limit) => {
@@ -186,6 +195,10 @@ fn value_and_flag(limit: &Limit, limits: &Limits) -> (String, &'static str) {
         Limit::WallTime => (time(limits.wall_time), "--timeout"),
         Limit::Output => (show_size(limits.output.unwrap_or_default()), "--max-output"),
         Limit::Memory => (show_size(limits.memory), "--memory"),
+        Limit::Threads => (limits.threads.to_string(), "--max-threads"),
+        Limit::Descriptors => (limits.descriptors.to_string(), "--max-descriptors"),
+        Limit::Sockets => (limits.sockets.to_string(), "--max-sockets"),
+        Limit::Written => (show_size(limits.written.unwrap_or_default()), "--max-written"),
         _ => ("what it may use".into(), "a flag of `vtwasm run --help`"),
     }
 }

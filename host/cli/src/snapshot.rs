@@ -38,7 +38,7 @@ pub fn snapshot(options: &SnapshotOptions) -> Result<u8> {
         .build()?;
     let snapshot = match runtime.block_on(Snapshot::make(&mut builder, &name, &source)) {
         Err(Error::NoSnapshot { outcome, .. }) if !matches!(outcome, Outcome::Exited(_)) => {
-            return Ok(tell(&outcome, &limits));
+            return Ok(tell(&outcome, &[], &limits));
         }
         Err(error @ Error::NoSnapshot { .. }) => return Err(Failure::usage(error.to_string()).into()),
         other => other.context("making the snapshot")?,

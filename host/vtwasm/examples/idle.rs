@@ -9,7 +9,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
     let number = |index: usize, default| args.get(index).map_or(Ok(default), |arg| arg.parse::<usize>());
     let (sessions, threads) = (number(2, 1000)?, number(3, 10)?);
-    let engine = Engine::new()?;
+    let engine = Engine::for_short_runs()?;
     let python = Python::new(&engine, &Artifact::open(args.get(1).ok_or("which artifact?")?)?)?;
     let sleepers = format!(
         "import threading, time\nfor _ in range({threads}):

@@ -117,6 +117,11 @@ impl Fibers {
         }
     }
 
+    /// The fiber that runs.
+    pub(crate) fn running(&self) -> Option<FiberId> {
+        self.core().scheduler.running()
+    }
+
     // ---- what the guest does; `woken` is whom it has woken before ----
 
     /// A new fiber, or `None` at the limit.

@@ -2,6 +2,7 @@
 
 use crate::calls::{self, Calls};
 use crate::control::Control;
+use crate::depths::Depths;
 use crate::engine::WASM_STACK;
 use crate::errno;
 use crate::fibers::Fibers;
@@ -15,10 +16,8 @@ use crate::snapshot;
 use crate::stacks::Promise;
 use crate::stdio::{CAPACITY, Stdin, Stdout};
 use crate::tick::{self, Ticks};
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::SystemTime;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, ResourceTable, WasmList};
@@ -31,12 +30,13 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     pub(crate) control: Option<Control>,
     pub(crate) stacks: Promise,
+    pub(crate) depths: Depths,
     pub(crate) stdin: Stdin,
     /// stdout and stderr; `None` once they are finished.
     pub(crate) outputs: Option<[Stdout; 2]>,
     pub(crate) output_limit: Option<u64>,
-    /// The limit of them, which the guest keeps.
-    pub(crate) descriptors: u32,
+    /// The limit of them, which the guest keeps, and whether it was told.
+    pub(crate) descriptors: (u32, bool),
     pub(crate) net: Arc<Net>,
     pub(crate) image: Image,
     pub(crate) calls: Calls,
@@ -219,7 +219,10 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             let fiber = state.fibers.spawn(thread, state.woken());
             match fiber {
                 Some(_) => state.memory.account().add_thread(),
-                None => state.stacks.remove_one(),
+                None => {
+                    state.stacks.remove_one();
+                    state.memory.account().reach(Limit::Threads);
+                }
             }
             Ok((fiber.map_or(0, |fiber| fiber.0),))
         },
@@ -230,16 +233,19 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             let deadline = u64::try_from(deadline).ok();
             let park = accessor.with(|mut access| {
                 let state = access.get();
-                state.fibers.park(reason.into(), deadline, state.woken())
+                state.depths.park(&state.fibers, state.memory.account())?;
+                Ok::<_, Stop>(state.fibers.park(reason.into(), deadline, state.woken()))
             });
-            Box::pin(async move { Ok((WitWake::from(park.await),)) })
+            Box::pin(async move { Ok((WitWake::from(park?.await),)) })
         },
     )?;
     // It holds the store: no other fiber of the sandbox runs meanwhile.
     instance.func_wrap_async("tick", |mut store: StoreContextMut<'_, State>, (): ()| {
         Box::new(async move {
             if tick::tick(store.data_mut())? {
-                let_others_run().await;
+                // tokio's own way, which looks at timers, sockets and other threads' wakes as well: one that wakes
+                // itself keeps a runtime from them for 61 turns.
+                tokio::task::yield_now().await;
             }
             Ok((tick::checks(store.data()),))
         })
@@ -252,6 +258,7 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     instance.func_wrap("finish", |mut store: StoreContextMut<'_, State>, (): ()| {
         let state = store.data_mut();
         state.stacks.remove_one();
+        state.depths.finish(&state.fibers);
         state.fibers.finish(state.woken());
         Ok(())
     })?;
@@ -261,19 +268,6 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             Err(Stop(Outcome::Exited(code)).into())
         },
     )
-}
-
-/// Other tasks of the runtime have their turn first.
-async fn let_others_run() {
-    let mut had_theirs = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut had_theirs, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 fn add_clocks(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -356,8 +350,13 @@ fn add_stdio(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 fn add_limits(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut instance = linker.instance("vtwasm:host/limits@0.1.0")?;
-    instance.func_wrap("descriptors", |store: StoreContextMut<'_, State>, (): ()| {
-        Ok((store.data().descriptors,))
+    instance.func_wrap("descriptors", |mut store: StoreContextMut<'_, State>, (): ()| {
+        let state = store.data_mut();
+        let (limit, told) = &mut state.descriptors;
+        if std::mem::replace(told, true) {
+            state.memory.account().reach(Limit::Descriptors);
+        }
+        Ok((*limit,))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::outcome::{Limit, Outcome, Stop};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The limits of one sandbox. Where POSIX has an error for it (memory, threads, descriptors, sockets, files),
@@ -11,9 +11,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of linear memory, of captured output and of what goes to and from host functions, together:
-    /// `MemoryError` beyond, or [`Limit::Memory`] if Python cannot even start, or captures too much. At
-    /// most 4 GiB, which is the default.
+    /// Bytes of linear memory, of captured output, of what goes to and from host functions, and of the stacks
+    /// of threads that recurse, together: `MemoryError` beyond, or [`Limit::Memory`] if Python cannot even
+    /// start, captures too much, or recurses too deep in too many threads. At most 4 GiB, which is the default.
     pub memory: u64,
     /// Time from the start to the end. None by default.
     pub wall_time: Option<Duration>,
@@ -71,6 +71,8 @@ pub(crate) struct Account {
     written: AtomicU64,
     /// Of them.
     written_limit: u64,
+    /// A bit for each [`Limit`] that was reached.
+    reached: AtomicU32,
 }
 
 impl Account {
@@ -85,7 +87,19 @@ impl Account {
             output: AtomicU64::new(0),
             written: AtomicU64::new(0),
             written_limit: limits.written.unwrap_or(u64::MAX),
+            reached: AtomicU32::new(0),
         })
+    }
+
+    /// The guest wanted more than this limit allows.
+    pub(crate) fn reach(&self, limit: Limit) {
+        self.reached.fetch_or(1 << limit as u32, Ordering::Relaxed);
+    }
+
+    pub(crate) fn reached(&self) -> Vec<Limit> {
+        let reached = self.reached.load(Ordering::Relaxed);
+        let all = Limit::ALL.into_iter();
+        all.filter(|&limit| reached & 1 << limit as u32 != 0).collect()
     }
 
     pub(crate) fn peak(&self) -> usize {
@@ -128,11 +142,19 @@ impl Account {
                 .filter(|&sum| sum <= self.written_limit)
         };
         let (relaxed, written) = (Ordering::Relaxed, &self.written);
-        written.fetch_update(relaxed, relaxed, added).is_ok()
+        let fits = written.fetch_update(relaxed, relaxed, added).is_ok();
+        if !fits {
+            self.reach(Limit::Written);
+        }
+        fits
     }
 
     fn has_room(&self, linear: usize, buffers: usize) -> bool {
-        linear.checked_add(buffers).is_some_and(|sum| sum <= self.limit)
+        let fits = linear.checked_add(buffers).is_some_and(|sum| sum <= self.limit);
+        if !fits {
+            self.reach(Limit::Memory);
+        }
+        fits
     }
 }
 

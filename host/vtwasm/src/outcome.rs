@@ -19,7 +19,8 @@ pub enum Outcome {
     Trapped(String),
 }
 
-/// A limit that ends a run. Python feels other limits (threads, more memory) as exceptions.
+/// A limit of [`Limits`](crate::Limits). Some end a run; the others are exceptions in Python, and
+/// [`Report::reached`] has them, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
@@ -29,9 +30,30 @@ pub enum Limit {
     WallTime,
     /// [`Limits::output`](crate::Limits::output).
     Output,
-    /// [`Limits::memory`](crate::Limits::memory): not even enough for Python to start, or for what it
-    /// captured.
+    /// [`Limits::memory`](crate::Limits::memory). It ends a run where that was not even enough for Python to
+    /// start, for what it captured, or for how deep its threads have recursed.
     Memory,
+    /// [`Limits::threads`](crate::Limits::threads).
+    Threads,
+    /// [`Limits::descriptors`](crate::Limits::descriptors).
+    Descriptors,
+    /// [`Limits::sockets`](crate::Limits::sockets).
+    Sockets,
+    /// [`Limits::written`](crate::Limits::written).
+    Written,
+}
+
+impl Limit {
+    pub(crate) const ALL: [Limit; 8] = [
+        Limit::CpuTime,
+        Limit::WallTime,
+        Limit::Output,
+        Limit::Memory,
+        Limit::Threads,
+        Limit::Descriptors,
+        Limit::Sockets,
+        Limit::Written,
+    ];
 }
 
 impl fmt::Display for Limit {
@@ -41,6 +63,10 @@ impl fmt::Display for Limit {
             Limit::WallTime => "wall time",
             Limit::Output => "output",
             Limit::Memory => "memory",
+            Limit::Threads => "threads",
+            Limit::Descriptors => "descriptors",
+            Limit::Sockets => "sockets",
+            Limit::Written => "bytes written to files",
         })
     }
 }
@@ -79,6 +105,9 @@ pub struct Usage {
 pub struct Report {
     /// How it ended.
     pub outcome: Outcome,
+    /// The limits that it reached, also those that Python raises an exception for and that it may have gone on
+    /// after.
+    pub reached: Vec<Limit>,
     /// What it used.
     pub usage: Usage,
     /// What was written to stdout, if it was [captured](crate::Output::Capture).

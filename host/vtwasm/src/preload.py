@@ -23,7 +23,7 @@ from importlib._bootstrap import _resolve_name
 MODULES = """
     abc argparse ast asyncio base64 bisect collections contextlib copy csv dataclasses datetime decimal
     enum fnmatch functools glob hashlib heapq html inspect itertools json logging math operator
-    pathlib pickle pprint queue random re rlcompleter secrets shutil socket ssl statistics string struct
+    pathlib pickle pkgutil pprint queue random re rlcompleter secrets shutil socket ssl statistics string struct
     subprocess tempfile textwrap threading time traceback types typing urllib.parse uuid warnings
     weakref http.client urllib.request
     concurrent.futures concurrent.futures.thread

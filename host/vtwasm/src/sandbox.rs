@@ -3,6 +3,7 @@
 use crate::calls::{Answer, Arguments, Calls, Functions, HostError};
 use crate::certificates;
 use crate::control::Misfit;
+use crate::depths::Depths;
 use crate::driver::{self, Deadlines};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -347,10 +348,11 @@ impl Builder {
             memory,
             control: None,
             stacks: Promise::new(engine.arena()),
+            depths: Depths::new(engine.arena()),
             stdin,
             outputs: Some(outputs),
             output_limit: limits.output,
-            descriptors: limits.descriptors,
+            descriptors: (limits.descriptors, false),
             calls: Calls::new(std::mem::take(&mut self.functions), limits.threads),
             net: Net::new(network, limits.sockets, fibers.clone(), look_ups),
             image,
@@ -472,12 +474,25 @@ impl Sandbox {
             }
         }
         let report = Report {
+            reached: self.reached(&outcome),
             outcome,
             usage: self.handle().usage(),
             stdout: stdout.0,
             stderr: stderr.0,
         };
         Ok(report)
+    }
+
+    fn reached(&self, outcome: &Outcome) -> Vec<Limit> {
+        let state = self.store.data();
+        let account = state.memory.account();
+        if let Outcome::LimitHit(limit) = outcome {
+            account.reach(*limit);
+        }
+        if state.net.usage().refused {
+            account.reach(Limit::Sockets);
+        }
+        account.reached()
     }
 
     /// Whether Python could not start for want of memory, in whatever words it said so.

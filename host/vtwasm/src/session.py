@@ -3,7 +3,6 @@
 
 def serve(space):
     import builtins
-    import pkgutil
     import threading
     import time
     from functools import reduce
@@ -15,6 +14,7 @@ def serve(space):
         for names in (space, vars(builtins)):
             if first in names:
                 return reduce(getattr, rest.split(".") if rest else (), names[first])
+        import pkgutil
         return pkgutil.resolve_name(path)
 
     def work(kind, text, args, kwargs):

@@ -20,6 +20,8 @@ const STACKS_PER_MAPPING: usize = 256;
 const MADV_GUARD_INSTALL: i32 = 102;
 /// So many free stacks keep their pages for the next fiber; others give them back.
 const WARM_STACKS: usize = 16;
+/// And so much of each of them: more than a thread takes that does not recurse.
+pub(crate) const WARM_BYTES: usize = 16 << 10;
 /// Stacks of a sandbox that it takes without a promise: its main fiber's, the one that wasmtime keeps
 /// for its next call, and those of calls that are over but not yet dropped.
 const UNPROMISED: usize = 8;
@@ -111,14 +113,29 @@ impl Arena {
     }
 
     fn give_back(&self, low: usize) {
-        let mut pool = self.pool();
-        if pool.free.len() >= WARM_STACKS {
-            drop(pool);
-            // SAFETY: the stack was owned by the caller and is not in `free` yet.
-            unsafe { libc::madvise(low as *mut _, self.stack_size, libc::MADV_DONTNEED) };
-            pool = self.pool();
-        }
-        pool.free.push(low);
+        // What counts for the limit of memory of one sandbox must not count for the next one's.
+        let keeps = match self.pool().free.len() < WARM_STACKS {
+            true => WARM_BYTES.min(self.stack_size),
+            false => 0,
+        };
+        // SAFETY: the stack was owned by the caller and is not in `free` yet.
+        unsafe { libc::madvise(low as *mut _, self.stack_size - keeps, libc::MADV_DONTNEED) };
+        self.pool().free.push(low);
+    }
+
+    /// Bytes of memory that the stack with this address in it has taken, if it is one of these.
+    pub(crate) fn touched(&self, address: usize) -> Option<usize> {
+        let size = STACKS_PER_MAPPING * self.stride();
+        let base = {
+            let pool = self.pool();
+            let mut mappings = pool.mappings.iter();
+            *mappings.find(|&&base| (base..base + size).contains(&address))?
+        };
+        let low = base + (address - base) / self.stride() * self.stride() + PAGE;
+        let mut pages = vec![0_u8; self.stack_size / PAGE];
+        // SAFETY: the stack lies in a mapping that lives as long as the arena; `pages` has a byte for each page.
+        let done = unsafe { libc::mincore(low as *mut _, self.stack_size, pages.as_mut_ptr()) };
+        (done == 0).then(|| pages.iter().filter(|&&page| page & 1 != 0).count() * PAGE)
     }
 }
 
@@ -281,6 +298,24 @@ mod tests {
                 stack.top().sub(1).write_volatile(1);
             }
         }
+    }
+
+    #[test]
+    fn what_was_touched_of_a_stack_is_known_and_not_what_was_touched_before_it_was_taken() {
+        let arena = Arc::new(Arena::new(64 * PAGE).unwrap());
+        let stacks = Stacks(arena.clone());
+        for _ in 0..2 {
+            let stack = stacks.new_stack(64 * PAGE, false).unwrap();
+            let top = stack.top() as usize;
+            assert!(arena.touched(top - 1).is_some_and(|bytes| bytes <= WARM_BYTES));
+            for page in 1..=40 {
+                // SAFETY: a byte of the stack that this test owns.
+                unsafe { ((top - page * PAGE) as *mut u8).write_volatile(1) };
+            }
+            assert_eq!(arena.touched(top - 1), Some(40 * PAGE));
+            assert_eq!(arena.touched(stack.range().start), Some(40 * PAGE));
+        }
+        assert_eq!(arena.touched(&raw const arena as usize), None);
     }
 
     #[test]

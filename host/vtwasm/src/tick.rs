@@ -57,6 +57,7 @@ pub(crate) fn tick(state: &mut State) -> Result<bool, Stop> {
         return Ok(false);
     }
     ticks.looked = now;
+    state.depths.tick(&state.fibers, state.memory.account())?;
     ticks.deadlines.check(&state.fibers)?;
     let has_had_its_turn = now.saturating_sub(ticks.turn_began) >= nanos(TURN);
     if has_had_its_turn {

@@ -76,6 +76,36 @@ print(len(bytes(30_000_000)))";
 }
 
 #[tokio::test]
+async fn stacks_of_threads_that_recurse_count_for_the_limit_of_memory() {
+    // Each takes a MiB of the host's memory or more, keeps it while it waits, and computes for less than a tick.
+    let code = "
+import functools, sys, threading
+sys.setrecursionlimit(100_000)
+go = threading.Event()
+def recurse():
+    @functools.lru_cache(0)
+    def f(n): return n and f(n - 1)
+    f(1_500)
+    go.wait()
+threads = [threading.Thread(target=recurse) for _ in range(THREADS)]
+for thread in threads: thread.start()
+go.set()
+for thread in threads: thread.join()
+print(len(threads))";
+    let limit = |limits: &mut Limits| limits.memory = 96 << 20;
+    let few = code.replace("THREADS", "20");
+    let report = beside_a_neighbour(&mut program(&few), limit).await;
+    assert_eq!(text(&report.stdout), "20\n", "{report:?}");
+    let many = code.replace("THREADS", "1000");
+    let report = beside_a_neighbour(&mut program(&many), limit).await;
+    assert_eq!(report.outcome, Outcome::LimitHit(Limit::Memory), "{report:?}");
+    // What has ended does not count any more.
+    let in_turn = code.replace("thread.start()", "thread.start(); go.set(); thread.join()");
+    let report = beside_a_neighbour(&mut program(&in_turn.replace("THREADS", "300")), limit).await;
+    assert_eq!(text(&report.stdout), "300\n", "{report:?}");
+}
+
+#[tokio::test]
 async fn ten_thousand_threads_hold_up_no_end() {
     for (body, end, outcome) in [
         ("time.sleep", "os._exit(3)", Outcome::Exited(3)),
@@ -98,7 +128,8 @@ print(time.monotonic(), flush=True)
         assert_eq!(report.usage.threads, 10_001);
         let started: f64 = text(&report.stdout).trim().parse().unwrap();
         assert!(
-            lasted - started < 1.0,
+            // 0.4 s alone; half of the processor is the neighbour's, and tests run beside each other.
+            lasted - started < 10.0,
             "{end}: {lasted} s, of which {started} s to start them"
         );
     }

@@ -125,6 +125,78 @@ print('and on')";
 }
 
 #[tokio::test]
+async fn the_report_names_the_limits_that_were_reached_whatever_came_of_it() {
+    let go_on =
+        |statement: &str| format!("import os, threading, time\ntry:\n {statement}\nexcept Exception: pass");
+    let threads = "for _ in range(9): threading.Thread(target=time.sleep, args=(0.01,)).start()";
+    for (code, change, reached) in [
+        (
+            go_on("bytes(10**9)"),
+            (|l| l.memory = 64 << 20) as fn(&mut Limits),
+            Limit::Memory,
+        ),
+        (go_on(threads), |l| l.threads = 5, Limit::Threads),
+        (
+            go_on("while True: os.dup(0)"),
+            |l| l.descriptors = 30,
+            Limit::Descriptors,
+        ),
+        (
+            go_on("open('/data/x', 'w').write('x' * 2000)"),
+            |l| l.written = Some(1000),
+            Limit::Written,
+        ),
+        (
+            go_on("print('x' * 2000)"),
+            |l| l.output = Some(1000),
+            Limit::Output,
+        ),
+        (
+            go_on("while True: pass"),
+            |l| l.cpu_time = Some(Duration::from_millis(50)),
+            Limit::CpuTime,
+        ),
+        (
+            go_on("time.sleep(9)"),
+            |l| l.wall_time = Some(Duration::from_millis(50)),
+            Limit::WallTime,
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut builder = program(&code);
+        builder
+            .limits(limits(change))
+            .mount(&folder, "/data", Access::ReadWrite)
+            .unwrap();
+        let report = run(&mut builder).await;
+        assert_eq!(report.reached, [reached], "{code}: {report:?}");
+        let all = Outcome::Exited(0);
+        let ends = [Limit::Output, Limit::CpuTime, Limit::WallTime].contains(&reached);
+        assert_eq!(
+            report.outcome,
+            if ends { Outcome::LimitHit(reached) } else { all },
+            "{code}"
+        );
+    }
+    assert_eq!(run(&mut program("pass")).await.reached, []);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_mounted_is_of_that_run_only() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let code = "import os, glob
+try: print(*[(path, open(path).read()) for path in sorted(glob.glob('/data/*'))], *sorted(os.listdir('/data')))
+except OSError as error: print(type(error).__name__)";
+    for (content, folder) in ["one", "two"].iter().zip(&folders) {
+        std::fs::write(folder.path().join(content), content).unwrap();
+        let report = run(program(code).mount(folder, "/data", Access::Read).unwrap()).await;
+        let expected = format!("('/data/{content}', '{content}') {content}\n");
+        assert_eq!(text(&report.stdout), expected, "{}", text(&report.stderr));
+    }
+    assert_eq!(text(&run(&mut program(code)).await.stdout), "FileNotFoundError\n");
+}
+
+#[tokio::test]
 async fn os_exit_on_a_thread_ends_the_run() {
     let code = "import os, threading, time
 threading.Thread(target=os._exit, args=(9,)).start()
@@ -301,6 +373,22 @@ async fn a_sandbox_that_computes_does_not_stop_its_neighbour_on_the_same_thread(
     ))
     .await;
     assert_eq!(text(&report.stdout), "done\n");
+    handle.kill();
+    hog.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_sandbox_that_computes_holds_up_no_timer_of_its_thread() {
+    let hog = program("while True: pass").build().unwrap();
+    let handle = hog.handle();
+    let hog = tokio::spawn(hog.run());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begun = Instant::now();
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // 6 s when tokio looked at its timers once in 61 slices.
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     handle.kill();
     hog.await.unwrap().unwrap();
 }

@@ -177,13 +177,17 @@ fn what_is_written_and_what_is_open_end_at_their_limits() {
     let code = "open('/data/x', 'w').write('x' * 100_000)";
     let run = run_code(&["--max-written", "50kB", &write], code);
     assert!(
-        run.stderr.ends_with("OSError: [Errno 19] Quota exceeded\n"),
+        run.stderr.ends_with(
+            "OSError: [Errno 19] Quota exceeded\n\
+             note: the program reached its limit of bytes written to files, 50 kB; --max-written allows it more\n"
+        ),
         "{}",
         run.stderr
     );
     let code = "import os\nwhile True: os.pipe()";
     let run = run_code(&["--max-descriptors", "20"], code);
-    let told = "OSError: [Errno 33] No file descriptors available\n";
+    let told = "OSError: [Errno 33] No file descriptors available\n\
+                note: the program reached its limit of descriptors, 20; --max-descriptors allows it more\n";
     assert!(run.stderr.ends_with(told), "{}", run.stderr);
 }
 

@@ -68,6 +68,8 @@ struct Inner {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NetUsage {
     pub(crate) peak_sockets: u64,
+    /// More were wanted than there may be.
+    pub(crate) refused: bool,
     pub(crate) received: u64,
     pub(crate) sent: u64,
 }
@@ -146,6 +148,7 @@ impl Net {
         let inner = self.lock();
         NetUsage {
             peak_sockets: inner.table.peak() as u64,
+            refused: inner.table.refused(),
             received: inner.received,
             sent: inner.sent,
         }

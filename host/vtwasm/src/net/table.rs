@@ -65,6 +65,8 @@ pub(super) struct Table {
     free: Vec<u32>,
     limit: usize,
     peak: usize,
+    /// It was full once.
+    refused: bool,
 }
 
 struct Slot {
@@ -80,6 +82,7 @@ impl Table {
             free: Vec::new(),
             limit: limit.min(MOST),
             peak: 0,
+            refused: false,
         }
     }
 
@@ -92,11 +95,17 @@ impl Table {
         self.peak
     }
 
+    /// Whether there was no room for one more, ever.
+    pub(super) fn refused(&self) -> bool {
+        self.refused
+    }
+
     /// EMFILE if there is no room for one more.
-    pub(super) fn check_room(&self) -> Result<(), Errno> {
+    pub(super) fn check_room(&mut self) -> Result<(), Errno> {
         if self.len() < self.limit {
             Ok(())
         } else {
+            self.refused = true;
             Err(errno::MFILE)
         }
     }
