@@ -221,9 +221,10 @@ fn key(file: Option<&Path>, database: &Database) -> Result<Option<Key>> {
         ("", None, Database::Postgres(_)) => return Ok(None),
         ("", Some(file), _) => Key::in_file(file),
         ("", None, Database::Sqlite(file)) => {
-            if let Some(folder) = file.parent() {
-                // What is wrong with it is said when the database is opened.
-                let _ = std::fs::create_dir_all(folder);
+            if let Some(folder) = file.parent()
+                && std::fs::create_dir_all(folder).is_err()
+            {
+                return Ok(None); // what is wrong with it is said when the database is opened
             }
             Key::in_file(&file.with_extension("key"))
         }

@@ -18,24 +18,38 @@ use std::sync::Arc;
 
 /// One of so many parks is looked at, a power of two.
 const RARELY: u64 = 128;
+/// Bytes of stacks that are not counted: what the main thread and another may need to free a deep structure just
+/// when the linear memory is all that the limit allows, which has to go on as `MemoryError`.
+const FREE: usize = 8 << 20;
 /// So many parks are looked at after a stack that has grown.
 const WHILE: u32 = 1000;
 
 pub(crate) struct Depths {
     arena: Arc<Arena>,
     /// Of the fibers whose stacks were found to be deep.
-    charges: HashMap<FiberId, (usize, Charge)>,
+    deep: HashMap<FiberId, Depth>,
+    /// What is left of [`FREE`].
+    free: usize,
     /// The guest must not know which park is looked at.
     random: u64,
     /// Parks that are looked at in any case.
     attentive: u32,
 }
 
+struct Depth {
+    bytes: usize,
+    /// Of them.
+    free: usize,
+    /// For the others.
+    charge: Charge,
+}
+
 impl Depths {
     pub(crate) fn new(arena: &Arc<Arena>) -> Depths {
         Depths {
             arena: arena.clone(),
-            charges: HashMap::new(),
+            deep: HashMap::new(),
+            free: FREE,
             random: RandomState::new().hash_one(0) | 1,
             attentive: 0,
         }
@@ -61,10 +75,10 @@ impl Depths {
 
     /// The running fiber is over.
     pub(crate) fn finish(&mut self, fibers: &Fibers) {
-        if !self.charges.is_empty()
-            && let Some(fiber) = fibers.running()
+        if !self.deep.is_empty()
+            && let Some(depth) = fibers.running().and_then(|fiber| self.deep.remove(&fiber))
         {
-            self.charges.remove(&fiber);
+            self.free += depth.free;
         }
     }
 
@@ -75,16 +89,22 @@ impl Depths {
         let Some(fiber) = fibers.running().filter(|_| deep > 0) else {
             return Ok(());
         };
-        let none = || (0, Charge::empty(account));
-        let (before, charge) = self.charges.entry(fiber).or_insert_with(none);
-        if deep <= *before {
+        let depth = self.deep.entry(fiber).or_insert_with(|| Depth {
+            bytes: 0,
+            free: 0,
+            charge: Charge::empty(account),
+        });
+        let Some(more) = deep.checked_sub(depth.bytes).filter(|&more| more > 0) else {
             return Ok(());
-        }
+        };
         self.attentive = WHILE;
-        match charge.add(deep - *before) {
-            true => *before = deep,
-            false => return Err(Stop(Outcome::LimitHit(Limit::Memory))),
+        let free = more.min(self.free);
+        if !depth.charge.add(more - free) {
+            return Err(Stop(Outcome::LimitHit(Limit::Memory)));
         }
+        self.free -= free;
+        depth.free += free;
+        depth.bytes = deep;
         Ok(())
     }
 }
