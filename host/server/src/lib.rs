@@ -14,6 +14,7 @@ mod api;
 mod error;
 mod id;
 mod job;
+mod linger;
 mod output;
 mod run;
 mod secret;

@@ -2,6 +2,7 @@
 
 use crate::api;
 use crate::error::{Error, Result};
+use crate::linger::Linger;
 use crate::secret::Key;
 use crate::store::Store;
 use crate::tenant::{Quotas, Scope};
@@ -177,8 +178,8 @@ async fn answer(listener: TcpListener, router: axum::Router, mut closed: watch::
             _ = closed.changed() => break,
         };
         let _ = stream.set_nodelay(true);
-        let connection =
-            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let stream = TokioIo::new(Linger::new(stream));
+        let connection = http.serve_connection(stream, TowerToHyperService::new(router.clone()));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A client that breaks off is no news.

@@ -501,6 +501,26 @@ async fn a_request_that_comes_slowly_is_not_waited_for_for_ever(place: Place) {
     service.leave().await;
 }
 
+async fn who_sends_far_too_much_is_answered_all_the_same(place: Place) {
+    let service = serve(&place, Role::Api).await;
+    let mut large = TcpStream::connect(service.address).await.unwrap();
+    let body = vec![b'#'; 64 << 20];
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        service.token,
+        body.len()
+    );
+    large.write_all(head.as_bytes()).await.unwrap();
+    // Many clients read nothing before all is sent.
+    large.write_all(&body).await.unwrap();
+    large.shutdown().await.unwrap();
+    let mut answer = String::new();
+    large.read_to_string(&mut answer).await.unwrap();
+    let status = StatusCode::PAYLOAD_TOO_LARGE;
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    service.leave().await;
+}
+
 on_both! {
     a_job_goes_from_submission_to_its_result
     the_same_key_makes_one_job
@@ -511,6 +531,7 @@ on_both! {
     a_first_tenant_is_made_once
     who_only_runs_jobs_tells_of_its_health_and_nothing_else
     a_request_that_comes_slowly_is_not_waited_for_for_ever
+    who_sends_far_too_much_is_answered_all_the_same
 }
 
 /// `UPDATE=1 cargo test …` writes it anew.
