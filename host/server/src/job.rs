@@ -66,6 +66,10 @@ impl State {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
+    /// What people call it, in one line of at most 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200, example = "report of May")]
+    pub name: Option<String>,
     /// Python code. If it has a function `main`, that is called with the arguments, and what it
     /// returns is the result.
     #[schema(example = "def main(n):\n    return n * n")]
@@ -149,6 +153,8 @@ impl Submission {
         let positive = |value: Option<f64>| value.is_none_or(|value| value > 0.0 && seconds(value));
         let problem = if self.source.trim().is_empty() {
             "source: it is empty"
+        } else if self.name.as_deref().is_some_and(|name| !is_title(name)) {
+            "name: one line of 1 to 200 characters"
         } else if !matches!(self.arguments, Value::Null | Value::Object(_) | Value::Array(_)) {
             "arguments: neither an object nor an array"
         } else if !self.environment.keys().all(|name| is_variable(name)) {
@@ -178,6 +184,10 @@ impl Submission {
     }
 }
 
+fn is_title(name: &str) -> bool {
+    (1..=200).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+}
+
 pub(crate) fn is_variable(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
@@ -190,6 +200,11 @@ pub struct Job {
     /// Its name.
     #[schema(example = "job_0199f3a5c7d0b1c2d3e4f5061728394a")]
     pub id: String,
+    /// Whose it is.
+    #[schema(example = "research")]
+    pub tenant: String,
+    /// What people call it.
+    pub name: Option<String>,
     /// Where it is.
     pub state: State,
     /// Of its tenant's jobs and others': -9 to 9.
@@ -251,4 +266,54 @@ pub struct Chunk {
     pub at: Time,
     /// What.
     pub text: String,
+}
+
+/// One start of a job.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Attempt {
+    /// Which, from 1.
+    pub attempt: i64,
+    /// Where the job was after it: `STARTED` while it runs, `PENDING` if its worker left and gave it back.
+    pub state: State,
+    /// When it started.
+    #[schema(value_type = String, format = DateTime)]
+    pub started: Time,
+    /// When it was over.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished: Option<Time>,
+    /// The limit that it hit.
+    pub limit: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// What it ended with.
+    pub exit_code: Option<i64>,
+    /// What it used, once it is over.
+    pub usage: Option<Usage>,
+}
+
+/// How much there is to do, and was done in the last day.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Figures {
+    /// Jobs that wait.
+    pub waiting: i64,
+    /// Jobs that run.
+    pub running: i64,
+    /// For so many seconds the first of those that wait could have run.
+    pub oldest: f64,
+    /// The last 24 hours by the clock, this one included; those without a run are left out.
+    pub hours: Vec<Hour>,
+}
+
+/// What ended in one hour.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Hour {
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub begin: Time,
+    /// Runs.
+    pub runs: i64,
+    /// Seconds of processor time that they used.
+    pub cpu_time: f64,
+    /// Seconds that they took.
+    pub wall_time: f64,
 }

@@ -27,10 +27,10 @@ mod worker;
 
 pub use api::{openapi, router};
 pub use error::{Error, Result};
-pub use job::{Chunk, Job, Limits, State, Submission, Usage};
+pub use job::{Attempt, Chunk, Figures, Hour, Job, Limits, State, Submission, Usage};
 pub use secret::{Key, Secret};
 pub use serve::{Database, Options, Role, Service};
-pub use store::{Claimed, End, Page, Store, Submitted, Verdict};
+pub use store::{Claimed, End, Page, Store, Submitted, Verdict, WorkerInfo};
 pub use tenant::{Caller, Quotas, Rules, Scope, Tenant, Token};
 pub use time::Time;
 pub use worker::{Worker, WorkerOptions};

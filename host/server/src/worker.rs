@@ -8,12 +8,15 @@ use crate::run::{self, Brake, Start, Why};
 use crate::store::{Claimed, End, Store};
 use crate::wake::News;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio::time::{Instant, sleep, timeout};
 use vtwasm::Python;
+
+/// How often a worker says that it is there.
+const PRESENCE: Duration = Duration::from_secs(5);
 
 /// How a worker works.
 #[derive(Clone, Debug)]
@@ -54,6 +57,17 @@ struct Inner {
     freed: Notify,
     /// Ended with success, failure, revoked, and to start again.
     ended: [AtomicU64; 4],
+    /// It takes no more jobs.
+    leaving: AtomicBool,
+}
+
+/// What a worker says of itself.
+pub(crate) struct Presence {
+    pub(crate) name: String,
+    pub(crate) host: String,
+    pub(crate) slots: usize,
+    pub(crate) running: usize,
+    pub(crate) leaving: bool,
 }
 
 struct Running {
@@ -87,6 +101,7 @@ impl Worker {
                 running: Mutex::default(),
                 freed: Notify::new(),
                 ended: Default::default(),
+                leaving: AtomicBool::new(false),
             }),
         })
     }
@@ -98,15 +113,18 @@ impl Worker {
             tokio::spawn(inner.clone().keep_leases()),
             tokio::spawn(inner.clone().recover()),
             tokio::spawn(inner.clone().hear()),
+            tokio::spawn(inner.clone().be_seen()),
         ];
         tokio::select! {
             () = leave => {}
             () = inner.clone().take() => {}
         }
+        inner.leaving.store(true, Ordering::Relaxed);
         inner.drain().await;
         for helper in helpers {
             helper.abort();
         }
+        let _ = timeout(Duration::from_secs(2), inner.store.forget(&inner.name)).await;
     }
 
     /// Jobs that run here now, and slots.
@@ -345,6 +363,27 @@ impl Inner {
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             }
+        }
+    }
+
+    /// Says from time to time that it is there.
+    async fn be_seen(self: Arc<Self>) {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        loop {
+            let presence = Presence {
+                name: self.name.clone(),
+                host: host.trim().to_owned(),
+                slots: self.options.slots,
+                running: self.lock().len(),
+                leaving: self.leaving.load(Ordering::Relaxed),
+            };
+            if let Err(error) = self.store.see(&presence).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot say that it is there"
+                );
+            }
+            sleep(PRESENCE).await;
         }
     }
 

@@ -2,10 +2,23 @@
 
 use super::State;
 use super::problem::Problem;
-use crate::tenant::{Caller, Scope};
-use axum::extract::FromRequestParts;
+use crate::tenant::{Caller, Scope, is_name};
+use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// For operators.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Of {
+    /// For operators: another tenant's jobs; `*` for all, where many are told of.
+    tenant: Option<String>,
+}
+
+/// Anyone with a token.
+pub(super) struct Anyone(pub(super) Caller);
 
 /// The tenant of a caller who may see its jobs.
 pub(super) struct Reader(pub(super) String);
@@ -19,11 +32,21 @@ pub(super) struct Keeper(pub(super) String);
 /// A caller who may make and change tenants.
 pub(super) struct Operator;
 
+impl FromRequestParts<State> for Anyone {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Anyone, Problem> {
+        Ok(Anyone(caller(parts, state).await?))
+    }
+}
+
 impl FromRequestParts<State> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Reader, Problem> {
-        Ok(Reader(allowed(parts, state, Scope::Read).await?.tenant))
+        Ok(Reader(
+            whose(parts, allowed(parts, state, Scope::Read).await?)?.tenant,
+        ))
     }
 }
 
@@ -31,7 +54,7 @@ impl FromRequestParts<State> for Writer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Writer, Problem> {
-        let Caller { tenant, scopes } = allowed(parts, state, Scope::Write).await?;
+        let Caller { tenant, scopes } = whose(parts, allowed(parts, state, Scope::Write).await?)?;
         Ok(Writer(tenant, scopes.contains(&Scope::Secrets)))
     }
 }
@@ -60,6 +83,24 @@ async fn allowed(parts: &Parts, state: &State, scope: Scope) -> Result<Caller, P
         return Err(forbidden(scope));
     }
     Ok(caller)
+}
+
+/// The caller as the tenant that is named in the request.
+fn whose(parts: &Parts, caller: Caller) -> Result<Caller, Problem> {
+    let Query(of) = Query::<Of>::try_from_uri(&parts.uri)
+        .map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    match of.tenant {
+        Some(tenant) if tenant != caller.tenant => {
+            if !caller.scopes.contains(&Scope::Operator) {
+                return Err(forbidden(Scope::Operator));
+            }
+            if tenant != "*" && !is_name(&tenant) {
+                return Err(crate::Error::NotFound("tenant").into());
+            }
+            Ok(Caller { tenant, ..caller })
+        }
+        _ => Ok(caller),
+    }
 }
 
 pub(super) fn forbidden(scope: Scope) -> Problem {

@@ -1,9 +1,9 @@
 //! Jobs.
 
 use super::State;
-use super::auth::{Reader, Writer, forbidden};
+use super::auth::{Of, Reader, Writer, forbidden};
 use super::problem::{Asked, Body, In, Problem};
-use crate::job::{self, Job, Submission};
+use crate::job::{self, Attempt, Job, Submission};
 use crate::tenant::Scope;
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,7 +18,7 @@ const LONGEST_KEY: usize = 255;
 
 /// Submit a job.
 #[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = Submission,
-    params(("Idempotency-Key" = Option<String>, Header,
+    params(Of, ("Idempotency-Key" = Option<String>, Header,
         description = "The same key with the same body again gives the job that is there, so that a request may be repeated")),
     responses(
         (status = 201, description = "It waits", body = Job),
@@ -75,7 +75,7 @@ pub(super) struct JobPage {
 }
 
 /// List jobs, the youngest first.
-#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(Listing),
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(Of, Listing),
     responses(
         (status = 200, description = "A page", body = JobPage),
         (status = "4XX", description = "No page", body = Problem, content_type = "application/problem+json")))]
@@ -111,7 +111,7 @@ pub(super) fn known(id: &str) -> Result<&str, Problem> {
 }
 
 /// Get a job.
-#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "The job")),
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(Of, ("id" = String, Path, description = "The job")),
     responses(
         (status = 200, description = "The job", body = Job),
         (status = "4XX", description = "No job", body = Problem, content_type = "application/problem+json")))]
@@ -123,8 +123,21 @@ pub(super) async fn get(
     Ok(Json(state.store.job(&tenant, known(&id)?).await?))
 }
 
+/// Get how often a job has started, and how each start ended, the first one first.
+#[utoipa::path(get, path = "/v1/jobs/{id}/attempts", tag = "jobs", params(Of, ("id" = String, Path, description = "The job")),
+    responses(
+        (status = 200, description = "Its starts", body = Vec<Attempt>),
+        (status = "4XX", description = "No job", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn attempts(
+    axum::extract::State(state): axum::extract::State<State>,
+    Reader(tenant): Reader,
+    In(id): In<String>,
+) -> Result<Json<Vec<Attempt>>, Problem> {
+    Ok(Json(state.store.attempts(&tenant, known(&id)?).await?))
+}
+
 /// Get what a job returned.
-#[utoipa::path(get, path = "/v1/jobs/{id}/result", tag = "jobs", params(("id" = String, Path, description = "The job")),
+#[utoipa::path(get, path = "/v1/jobs/{id}/result", tag = "jobs", params(Of, ("id" = String, Path, description = "The job")),
     responses(
         (status = 200, description = "What `main` returned; null if there is no `main`", body = serde_json::Value),
         (status = 409, description = "It has not succeeded", body = Problem, content_type = "application/problem+json"),
@@ -146,7 +159,7 @@ pub(super) async fn result(
 }
 
 /// Cancel a job: it does not start any more, or it ends soon.
-#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path, description = "The job")),
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(Of, ("id" = String, Path, description = "The job")),
     responses(
         (status = 200, description = "REVOKED, or STARTED until its run is ended", body = Job),
         (status = 409, description = "It is over", body = Problem, content_type = "application/problem+json"),
@@ -160,7 +173,7 @@ pub(super) async fn cancel(
 }
 
 /// Start a job again that has failed or was revoked.
-#[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path, description = "The job")),
+#[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs", params(Of, ("id" = String, Path, description = "The job")),
     responses(
         (status = 200, description = "It waits", body = Job),
         (status = 409, description = "It has neither failed nor was it revoked", body = Problem, content_type = "application/problem+json"),

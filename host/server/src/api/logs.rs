@@ -1,7 +1,7 @@
 //! A job's output: as text, or as events while it is written.
 
 use super::State;
-use super::auth::Reader;
+use super::auth::{Of, Reader};
 use super::jobs::known;
 use super::problem::{In, Problem};
 use crate::error::Result;
@@ -28,7 +28,7 @@ const ALIVE: Duration = Duration::from_secs(15);
 ///
 /// With `Accept: text/event-stream` as server-sent events until the job is over: `log` with a piece, `state`
 /// with the job whenever that has changed. `Last-Event-ID` goes on behind a piece.
-#[utoipa::path(get, path = "/v1/jobs/{id}/logs", tag = "jobs", params(("id" = String, Path, description = "The job")),
+#[utoipa::path(get, path = "/v1/jobs/{id}/logs", tag = "jobs", params(Of, ("id" = String, Path, description = "The job")),
     responses(
         (status = 200, description = "The text so far, or events", content(
             (String = "text/plain"),

@@ -1,6 +1,7 @@
 //! HTTP under /v1. Each handler says what it needs of its caller by the type of its argument: see [`auth`].
 
 mod auth;
+mod figures;
 mod jobs;
 mod logs;
 mod operation;
@@ -100,10 +101,14 @@ fn versioned() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(jobs::submit, jobs::list))
         .routes(routes!(jobs::get))
+        .routes(routes!(jobs::attempts))
         .routes(routes!(jobs::result))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::retry))
         .routes(routes!(logs::logs))
+        .routes(routes!(figures::figures))
+        .routes(routes!(figures::me))
+        .routes(routes!(figures::workers))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(tenants::add, tenants::list))

@@ -9,15 +9,15 @@ use crate::time::Time;
 use crate::wake::News;
 use futures::FutureExt;
 use serde::Serialize;
+use sqlx::Executor;
 use sqlx::any::AnyRow;
-use sqlx::{Executor, Row};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The columns of a [`Job`].
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, state, priority, attempt, created, not_before, expires, started, finished, cancel, ",
+            "SELECT id, tenant, name, state, priority, attempt, created, not_before, expires, started, finished, cancel, ",
             "hit_limit, error, exit_code, cpu_us, wall_us, memory, output FROM jobs ",
             $rest
         )
@@ -57,6 +57,7 @@ impl Store {
         let submitting = Submitting {
             id: id::new("job"),
             tenant: tenant.to_owned(),
+            name: submission.name.clone(),
             key: key.map(str::to_owned),
             priority: submission.priority,
             delay: from_seconds(submission.delay),
@@ -132,8 +133,8 @@ impl Store {
         }
         let rows = self
             .query(
-                "INSERT INTO jobs (id, tenant, state, priority, created, not_before, expires, idempotency_key, retries, backoff)
-                 SELECT value->>'id', value->>'tenant', 'PENDING', CAST(value->>'priority' AS BIGINT), $now,
+                "INSERT INTO jobs (id, tenant, name, state, priority, created, not_before, expires, idempotency_key, retries, backoff)
+                 SELECT value->>'id', value->>'tenant', value->>'name', 'PENDING', CAST(value->>'priority' AS BIGINT), $now,
                      $now + CAST(value->>'delay' AS BIGINT), $now + CAST(value->>'time_to_live' AS BIGINT), value->>'key',
                      CAST(value->>'retries' AS BIGINT), CAST(value->>'backoff' AS BIGINT) FROM $rows WHERE true
                  RETURNING id, created, not_before, expires",
@@ -181,7 +182,7 @@ impl Store {
         job(&row.ok_or(Error::NotFound("job"))?)
     }
 
-    /// Up to `limit` of a tenant's jobs, the youngest first, older than the job `before`.
+    /// Up to `limit` of a tenant's jobs, or of all if it is `*`, the youngest first, older than the job `before`.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -192,10 +193,16 @@ impl Store {
         before: Option<&str>,
         limit: i64,
     ) -> Result<Page> {
+        let listed = match tenant {
+            "*" => {
+                select!("WHERE $1 = '*' AND id < $2 AND ($3 = '' OR state = $3) ORDER BY id DESC LIMIT $4")
+            }
+            _ => {
+                select!("WHERE tenant = $1 AND id < $2 AND ($3 = '' OR state = $3) ORDER BY id DESC LIMIT $4")
+            }
+        };
         let rows = self
-            .query(select!(
-                "WHERE tenant = $1 AND id < $2 AND ($3 = '' OR state = $3) ORDER BY id DESC LIMIT $4"
-            ))
+            .query(listed)
             .bind(tenant.to_owned())
             // Behind every id.
             .bind(before.unwrap_or("k").to_owned())
@@ -274,6 +281,8 @@ impl Store {
         let mut work = self.begin().await?;
         let held = self.hold_tenants(&mut work, &[tenant].into()).await?;
         held.get(tenant).ok_or(Error::NotFound("tenant"))?.take(1)?;
+        // It is undone below, if this is another tenant's job, or not over.
+        self.keep_attempts(&mut work, &[id]).await?;
         let again = self
             .query(
                 "UPDATE jobs SET state = 'PENDING', not_before = $now, expires = NULL, failures = 0, losses = 0,
@@ -319,6 +328,7 @@ impl Store {
 pub(super) struct Submitting {
     id: String,
     tenant: String,
+    name: Option<String>,
     key: Option<String>,
     priority: i64,
     /// Milliseconds, as all here.
@@ -443,6 +453,8 @@ fn fate(job: &Submitting, rooms: &mut BTreeMap<String, Room>, known: &mut Keys) 
 fn waiting(job: &Submitting, created: i64, not_before: i64, expires: Option<i64>) -> Job {
     Job {
         id: job.id.clone(),
+        tenant: job.tenant.clone(),
+        name: job.name.clone(),
         state: State::Pending,
         priority: job.priority,
         attempt: 0,
@@ -471,17 +483,10 @@ fn from_seconds(seconds: f64) -> i64 {
 
 fn job(row: &AnyRow) -> Result<Job> {
     let time = |column| Ok::<_, Error>(maybe_int(row, column)?.map(Time));
-    let usage = match row.try_get::<Option<i64>, _>("wall_us")? {
-        None => None,
-        Some(wall) => Some(Usage {
-            cpu_time: int(row, "cpu_us")? as f64 / 1e6,
-            wall_time: wall as f64 / 1e6,
-            memory: int(row, "memory")?,
-            output: int(row, "output")?,
-        }),
-    };
     Ok(Job {
         id: text(row, "id")?,
+        tenant: text(row, "tenant")?,
+        name: maybe_text(row, "name")?,
         state: State::named(&text(row, "state")?)?,
         priority: int(row, "priority")?,
         attempt: int(row, "attempt")?,
@@ -494,6 +499,19 @@ fn job(row: &AnyRow) -> Result<Job> {
         limit: maybe_text(row, "hit_limit")?,
         error: maybe_text(row, "error")?,
         exit_code: maybe_int(row, "exit_code")?,
-        usage,
+        usage: usage(row)?,
     })
+}
+
+/// What a start used, if it is over.
+pub(super) fn usage(row: &AnyRow) -> Result<Option<Usage>> {
+    let Some(wall) = maybe_int(row, "wall_us")? else {
+        return Ok(None);
+    };
+    Ok(Some(Usage {
+        cpu_time: int(row, "cpu_us")? as f64 / 1e6,
+        wall_time: wall as f64 / 1e6,
+        memory: int(row, "memory")?,
+        output: int(row, "output")?,
+    }))
 }

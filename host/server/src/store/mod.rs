@@ -1,15 +1,18 @@
 //! What is kept: SQLite in one file, or PostgreSQL. The same statements serve both, with the words of
 //! [`Dialect`] where they differ; times are the database's, so that the clocks of several machines may differ.
 
+mod attempts;
 mod group;
 mod jobs;
 mod logs;
 mod queue;
 mod secrets;
 mod tenants;
+mod workers;
 
 pub use jobs::{Page, Submitted};
 pub use queue::{Claimed, End, Verdict};
+pub use workers::WorkerInfo;
 
 use crate::error::{Error, Result};
 use crate::job::State;
@@ -31,6 +34,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("first", include_str!("schema_1.sql")),
     ("processor time", include_str!("schema_2.sql")),
     ("secrets", include_str!("schema_3.sql")),
+    ("names, attempts, workers", include_str!("schema_4.sql")),
 ];
 
 /// Where everything is kept.

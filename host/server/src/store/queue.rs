@@ -187,7 +187,7 @@ impl Store {
                          AND (expires IS NULL OR expires > $now)
                      ORDER BY not_before, id LIMIT $5 $skip)
                  UPDATE jobs SET state = 'STARTED', attempt = attempt + 1, worker = $3, lease = $now + $4, started = $now,
-                     hit_limit = NULL, error = NULL, exit_code = NULL
+                     hit_limit = NULL, error = NULL, exit_code = NULL, wall_us = NULL
                  WHERE id IN (SELECT next.id FROM next)
                  RETURNING id, tenant, attempt, failures, retries, backoff, not_before,
                      (SELECT body FROM submissions WHERE job = jobs.id) AS body,
@@ -444,6 +444,7 @@ impl Store {
             ids.push(id);
         }
         let again = again.iter().map(String::as_str).collect::<Vec<_>>();
+        self.keep_attempts(work, &again).await?;
         self.enqueue(work, &again).await?;
         Ok(ids)
     }
@@ -531,6 +532,7 @@ async fn finish_all(store: Store, mut all: Vec<Ending>) -> Result<Vec<Result<Opt
     let states = store.end(&mut work, &all).await?;
     let again = states.iter().filter(|(_, state)| !state.is_final());
     let again = again.map(|(id, _)| id.as_str()).collect::<Vec<_>>();
+    store.keep_attempts(&mut work, &again).await?;
     store.enqueue(&mut work, &again).await?;
     let ended = all
         .iter()

@@ -16,14 +16,14 @@ use tokio::task::JoinHandle;
 use vtwasm_server::{Database, Key, Options, Quotas, Role, Scope, Service, Store};
 
 /// A service, and its first tenant's token.
-struct Running {
-    address: SocketAddr,
-    token: String,
+pub struct Running {
+    pub address: SocketAddr,
+    pub token: String,
     leave: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-async fn serve(place: &Place, role: Role) -> Running {
+pub async fn serve(place: &Place, role: Role) -> Running {
     let options = Options {
         database: match place {
             Place::Sqlite(folder) => Database::Sqlite(folder.path().join("jobs.db")),
@@ -50,24 +50,24 @@ async fn serve(place: &Place, role: Role) -> Running {
     }
 }
 
-struct Answer {
-    status: u16,
-    kind: String,
-    text: String,
+pub struct Answer {
+    pub status: u16,
+    pub kind: String,
+    pub text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
 }
 
 impl Running {
-    async fn ask(&self, method: Method, path: &str, token: &str, body: &str) -> Answer {
+    pub async fn ask(&self, method: Method, path: &str, token: &str, body: &str) -> Answer {
         self.ask_with(method, path, token, body, &[]).await
     }
 
-    async fn ask_with(
+    pub async fn ask_with(
         &self,
         method: Method,
         path: &str,
@@ -106,11 +106,11 @@ impl Running {
         }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.ask(Method::GET, path, &self.token, "").await
     }
 
-    async fn submit(&self, body: &Value) -> String {
+    pub async fn submit(&self, body: &Value) -> String {
         let answer = self
             .ask(Method::POST, "/v1/jobs", &self.token, &body.to_string())
             .await;
@@ -118,7 +118,7 @@ impl Running {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    async fn over(&self, id: &str) -> Value {
+    pub async fn over(&self, id: &str) -> Value {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
             let job = self.get(&format!("/v1/jobs/{id}")).await.json();
@@ -130,7 +130,7 @@ impl Running {
         }
     }
 
-    async fn leave(self) {
+    pub async fn leave(self) {
         drop(self.leave);
         self.task.await.unwrap();
     }

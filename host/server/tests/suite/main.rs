@@ -1,6 +1,7 @@
 //! The same tests on SQLite and on PostgreSQL.
 
 mod faults;
+mod figures;
 mod http;
 mod migrations;
 mod place;

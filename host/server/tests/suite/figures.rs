@@ -1,0 +1,174 @@
+//! What is told to people: figures, starts, workers, and to operators of all tenants.
+
+use crate::http::serve;
+use crate::on_both;
+use crate::place::Place;
+use hyper::Method;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use vtwasm_server::{Quotas, Role, Scope};
+
+async fn each_start_of_a_job_is_told_with_its_end(place: Place) {
+    let service = serve(&place, Role::All).await;
+    let code = "import os\nif os.environ['VTWASM_ATTEMPT'] != '3': raise ValueError('not yet')";
+    let job = json!({"source": code, "retries": 1, "backoff": 0, "name": "third time lucky"});
+    let id = service.submit(&job).await;
+    let job = service.over(&id).await;
+    assert_eq!(
+        (&job["state"], &job["name"], &job["tenant"]),
+        (&json!("FAILURE"), &json!("third time lucky"), &json!("default"))
+    );
+    let path = format!("/v1/jobs/{id}/attempts");
+    let attempts = async || service.get(&path).await.json().as_array().unwrap().clone();
+    let states = |attempts: &[Value]| {
+        let state = |attempt: &Value| attempt["state"].as_str().unwrap().to_owned();
+        attempts.iter().map(state).collect::<Vec<_>>()
+    };
+    let failed = attempts().await;
+    assert_eq!(states(&failed), ["RETRY", "FAILURE"]);
+    for (attempt, number) in failed.iter().zip(1..) {
+        assert_eq!(attempt["attempt"], json!(number));
+        assert_eq!(attempt["error"], "ValueError: not yet");
+        assert!(
+            attempt["started"].as_str() <= attempt["finished"].as_str(),
+            "{attempt}"
+        );
+        assert!(attempt["usage"]["wall_time"].as_f64().unwrap() > 0.0, "{attempt}");
+    }
+    let retried = service
+        .ask(Method::POST, &format!("/v1/jobs/{id}/retry"), &service.token, "")
+        .await;
+    assert_eq!(retried.status, 200, "{}", retried.text);
+    service.over(&id).await;
+    assert_eq!(states(&attempts().await), ["RETRY", "FAILURE", "SUCCESS"]);
+    service.leave().await;
+}
+
+async fn figures_count_what_waits_and_what_was_done(place: Place) {
+    let service = serve(&place, Role::Api).await;
+    service.submit(&json!({"source": "pass"})).await;
+    service.submit(&json!({"source": "pass", "delay": 1000})).await;
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let figures = service.get("/v1/figures").await.json();
+        assert_eq!((&figures["waiting"], &figures["running"]), (&json!(2), &json!(0)));
+        let oldest = figures["oldest"].as_f64().unwrap();
+        if oldest > 0.0 && oldest < 900.0 {
+            break;
+        }
+        assert!(Instant::now() < end, "{figures}");
+    }
+    service.leave().await;
+    let service = serve_again(&place, Role::All).await;
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let figures = service.get("/v1/figures?tenant=*").await.json();
+        if figures["hours"][0]["runs"] == json!(1) {
+            assert_eq!(
+                (&figures["waiting"], &figures["oldest"]),
+                (&json!(1), &json!(0.0))
+            );
+            break;
+        }
+        assert!(Instant::now() < end, "{figures}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let workers = service.get("/v1/workers").await.json();
+    assert_eq!(workers[0]["slots"], json!(4), "{workers}");
+    assert_eq!(workers[1], Value::Null);
+    service.leave().await;
+    assert_eq!(place.open().await.workers().await.unwrap().len(), 0);
+}
+
+/// On a database that has its first tenant.
+async fn serve_again(place: &Place, role: Role) -> crate::http::Running {
+    let scopes = [Scope::Read, Scope::Write, Scope::Operator];
+    let (token, _) = place
+        .open()
+        .await
+        .add_token("default", &scopes, None)
+        .await
+        .unwrap();
+    let mut service = serve(place, role).await;
+    service.token = token;
+    service
+}
+
+async fn an_operator_reaches_every_tenant_s_jobs_and_nobody_else_does(place: Place) {
+    let store = place.with(&["a", "b"]).await;
+    store.add_tenant("default", &Quotas::default()).await.unwrap();
+    let service = serve_again(&place, Role::Api).await;
+    let token = async |tenant: &str, scopes: &[Scope]| store.add_token(tenant, scopes, None).await.unwrap().0;
+    let (a, b) = (
+        token("a", &[Scope::Read, Scope::Write]).await,
+        token("b", &[Scope::Read, Scope::Write]).await,
+    );
+    let only_operator = token("b", &[Scope::Operator]).await;
+    let submitted = service
+        .ask(Method::POST, "/v1/jobs", &a, "{\"source\": \"pass\"}")
+        .await;
+    let id = submitted.json()["id"].as_str().unwrap().to_owned();
+    let paths = [
+        (Method::GET, "/v1/jobs".to_owned()),
+        (Method::GET, "/v1/figures".to_owned()),
+        (Method::GET, format!("/v1/jobs/{id}")),
+        (Method::GET, format!("/v1/jobs/{id}/logs")),
+        (Method::GET, format!("/v1/jobs/{id}/attempts")),
+        (Method::POST, format!("/v1/jobs/{id}/cancel")),
+        (Method::POST, format!("/v1/jobs/{id}/retry")),
+    ];
+    for (method, path) in &paths {
+        for tenant in ["a", "*", "..", "%00"] {
+            let path = format!("{path}?tenant={tenant}");
+            for token in [&b, &only_operator] {
+                let answer = service.ask(method.clone(), &path, token, "").await;
+                assert_eq!(answer.status, 403, "{path}: {}", answer.text);
+            }
+        }
+        let path = format!("{path}?tenant=a");
+        let answer = service.ask(method.clone(), &path, &service.token, "").await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        assert_ne!(answer.text, "{\"jobs\":[],\"next\":null}");
+    }
+    let all = service.get("/v1/jobs?tenant=*").await.json();
+    assert_eq!(
+        (&all["jobs"][0]["id"], &all["jobs"][0]["tenant"]),
+        (&json!(id), &json!("a"))
+    );
+    let own = service.get("/v1/jobs").await.json();
+    assert_eq!(own["jobs"], json!([]));
+    for wrong in ["..", "%00", "A", ""] {
+        let answer = service.get(&format!("/v1/jobs?tenant={wrong}")).await;
+        assert_eq!(answer.status, 404, "{wrong}: {}", answer.text);
+    }
+    let me = service
+        .ask(Method::GET, "/v1/me", &only_operator, "")
+        .await
+        .json();
+    assert_eq!(
+        (&me["tenant"]["id"], &me["scopes"]),
+        (&json!("b"), &json!(["operator"]))
+    );
+    assert_eq!(service.ask(Method::GET, "/v1/me", "", "").await.status, 401);
+    assert_eq!(service.ask(Method::GET, "/v1/workers", &b, "").await.status, 403);
+    service.leave().await;
+}
+
+async fn a_job_s_name_is_one_line(place: Place) {
+    let service = serve(&place, Role::Api).await;
+    for (name, status) in [("", 422), ("a\nb", 422), ("a\0", 422), ("<b>ü</b>", 201)] {
+        let body = json!({"source": "pass", "name": name}).to_string();
+        let answer = service.ask(Method::POST, "/v1/jobs", &service.token, &body).await;
+        assert_eq!(answer.status, status, "{name:?}: {}", answer.text);
+    }
+    let list = service.get("/v1/jobs").await.json();
+    assert_eq!(list["jobs"][0]["name"], "<b>ü</b>");
+    service.leave().await;
+}
+
+on_both! {
+    each_start_of_a_job_is_told_with_its_end
+    figures_count_what_waits_and_what_was_done
+    an_operator_reaches_every_tenant_s_jobs_and_nobody_else_does
+    a_job_s_name_is_one_line
+}
