@@ -267,7 +267,8 @@ def check_figures(medians):
         label = (LABELS | NETWORK | BROWSER)[metric]
         value = ours.get(metric)
         if against is None:
-            yield label, show(metric, limit), show(metric, value), value and value <= limit
+            reached = None if value is None else value <= limit
+            yield label, show(metric, limit), show(metric, value), reached
             continue
         other = medians[against].get(metric)
         known = value is not None and other
