@@ -29,7 +29,10 @@ pub fn run(options: &RunOptions) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let report = runtime.block_on(sandbox.run()).context("running the program")?;
+    let report = runtime.block_on(sandbox.run_last());
+    // Not waiting for a thread that is held up.
+    runtime.shutdown_background();
+    let report = report.context("running the program")?;
     match ended.by_signal() {
         Some(code) => Ok(code),
         None => Ok(tell(&report.outcome, &report.reached, &limits)),

@@ -1,7 +1,8 @@
 //! Files: wasmtime-wasi's, but what is written to them counts for the sandbox's limit.
 //!
 //! Ones that count first take the place of its functions that write. A write that would go over the limit
-//! is EDQUOT, and nothing of it is written.
+//! is EDQUOT, and nothing of it is written. And only files and folders are opened: a named pipe, a terminal or another
+//! device would hold the host's thread until somebody writes to it.
 
 use crate::imports::State;
 use crate::limits::Account;
@@ -13,7 +14,9 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView, WasiFilesystemView};
-use wasmtime_wasi::p2::bindings::filesystem::types::{ErrorCode, Host, HostDescriptor};
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    DescriptorFlags, DescriptorType, ErrorCode, Host, HostDescriptor, OpenFlags, PathFlags,
+};
 use wasmtime_wasi::p2::{DynOutputStream, FsResult, OutputStream, Pollable, StreamError, StreamResult};
 
 type Result<T> = wasmtime::Result<(std::result::Result<T, ErrorCode>,)>;
@@ -99,6 +102,28 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         },
     )?;
     instance.func_wrap_async(
+        "[method]descriptor.open-at",
+        |mut store: StoreContextMut<'_, State>,
+         (folder, path_flags, path, open_flags, flags): (
+            Resource<Descriptor>,
+            PathFlags,
+            String,
+            OpenFlags,
+            DescriptorFlags,
+        )| {
+            Box::new(async move {
+                let mut files = store.data_mut().filesystem();
+                let there = Resource::new_borrow(folder.rep());
+                // No guest can make one of these, and nothing else of this one runs in between.
+                let found = files.stat_at(there, path_flags, path.clone()).await;
+                if found.is_ok_and(|found| !is_file_or_folder(found.type_)) {
+                    return Ok((Err(ErrorCode::Unsupported),));
+                }
+                answer(files.open_at(folder, path_flags, path, open_flags, flags).await)
+            })
+        },
+    )?;
+    instance.func_wrap_async(
         "[method]descriptor.write",
         |mut store: StoreContextMut<'_, State>,
          (file, bytes, offset): (Resource<Descriptor>, Vec<u8>, u64)| {
@@ -121,6 +146,12 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             })
         },
     )
+}
+
+/// Or a link, which is not followed then.
+fn is_file_or_folder(kind: DescriptorType) -> bool {
+    use DescriptorType::{Directory, RegularFile, SymbolicLink};
+    matches!(kind, RegularFile | Directory | SymbolicLink)
 }
 
 /// What a file grows by counts, though its zeros may take no room.

@@ -25,6 +25,7 @@ use crate::tick::Ticks;
 use crate::ticker::Alarm;
 use crate::value::Value;
 use std::future::poll_fn;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -357,8 +358,7 @@ impl Builder {
             net: Net::new(network, limits.sockets, fibers.clone(), look_ups),
             image,
             begun: false,
-            // Files are read in place: a hop to another thread and back costs more than the read.
-            wasi: self.wasi.allow_blocking_current_thread(true).build(),
+            wasi: self.wasi.build(),
             table,
             _files: files,
         };
@@ -392,9 +392,13 @@ pub struct Sandbox {
 impl Sandbox {
     /// Starts to set up a sandbox for `python`.
     pub fn builder(python: &Python) -> Builder {
+        let mut wasi = WasiCtxBuilder::new();
+        // Files are used in place: a hop to another thread and back costs more than most of what is done. It
+        // is said first, for folders keep it from when they are added.
+        wasi.allow_blocking_current_thread(true);
         Builder {
             python: python.clone(),
-            wasi: WasiCtxBuilder::new(),
+            wasi,
             args: Vec::new(),
             may_be_warm: true,
             snapshot: None,
@@ -442,6 +446,15 @@ impl Sandbox {
     /// What the program did is in the [`Report`].
     pub async fn run(mut self) -> Result<Report> {
         self.run_to_end().await
+    }
+
+    /// [`run`](Sandbox::run) for a process that ends right after it: what the sandbox takes is never given back, which
+    /// the end of the process does in less time.
+    ///
+    /// # Errors
+    /// As [`run`](Sandbox::run).
+    pub async fn run_last(self) -> Result<Report> {
+        ManuallyDrop::new(self).run_to_end().await
     }
 
     async fn run_to_end(&mut self) -> Result<Report> {

@@ -3,14 +3,17 @@
 //! wasmtime's own stacks take two memory areas of the kernel each, and `vm.max_map_count` ends them
 //! at some 32,000 for the whole process. Here 256 stacks share one mapping, and each has a guard page
 //! at its low end that the kernel marks without splitting the mapping (`MADV_GUARD_INSTALL`, Linux
-//! 6.13); on older kernels `mprotect` does it, at the old price.
+//! 6.13); on older kernels `mprotect` does it, at the old price. A guard is made when its stack is promised or
+//! taken first: it costs a page of the kernel's tables, and most processes need few stacks.
 //!
 //! # Invariants of the unsafe code
 //! - A mapping lives as long as the [`Arena`]; a [`Stack`] holds the arena, so its memory is mapped
 //!   while it exists.
-//! - A stack's address is either in `free` or owned by exactly one [`Stack`].
-//! - The guard page of a stack is never made accessible again.
+//! - A stack's address is either in `free`, or owned by exactly one [`Stack`], or not yet in use: those are the
+//!   last `bare` ones of the last mapping.
+//! - A stack gets its guard page before it is put into `free`, and the page is never made accessible again.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 use wasmtime::{StackCreator, StackMemory};
@@ -46,11 +49,19 @@ pub(crate) struct Arena {
 struct Pool {
     /// The start of each mapping.
     mappings: Vec<usize>,
+    /// Stacks of the last mapping that have no guard yet.
+    bare: usize,
     /// Low ends (above the guard) of stacks that nobody uses; the last ones are warm.
-    free: Vec<usize>,
-    /// Stacks that fibers may ask for without a refusal; never more than there are.
+    free: VecDeque<usize>,
+    /// Stacks that fibers may ask for without a refusal; never more than have a guard.
     promised: usize,
     sandboxes: usize,
+}
+
+impl Pool {
+    fn guarded(&self) -> usize {
+        self.mappings.len() * STACKS_PER_MAPPING - self.bare
+    }
 }
 
 impl Arena {
@@ -86,29 +97,32 @@ impl Arena {
     fn take(&self) -> std::io::Result<usize> {
         let mut pool = self.pool();
         if pool.free.is_empty() {
-            self.grow(&mut pool)?;
+            self.add_one(&mut pool)?;
         }
-        Ok(pool.free.pop().expect("grow adds stacks"))
+        Ok(pool.free.pop_back().expect("there is one now"))
     }
 
-    fn grow(&self, pool: &mut Pool) -> std::io::Result<()> {
-        let size = STACKS_PER_MAPPING * self.stride();
-        let base = map(size)?;
-        pool.mappings.push(base);
-        for i in (0..STACKS_PER_MAPPING).rev() {
-            let guard = base + i * self.stride();
-            // SAFETY: the page is the low end of a stack in the mapping just made.
-            let done = unsafe {
-                match self.guard {
-                    Guard::Marker => libc::madvise(guard as *mut _, PAGE, MADV_GUARD_INSTALL),
-                    Guard::Protection => libc::mprotect(guard as *mut _, PAGE, libc::PROT_NONE),
-                }
-            };
-            if done != 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            pool.free.push(guard + PAGE);
+    /// One free stack more.
+    fn add_one(&self, pool: &mut Pool) -> std::io::Result<()> {
+        if pool.bare == 0 {
+            pool.mappings.push(map(STACKS_PER_MAPPING * self.stride())?);
+            pool.bare = STACKS_PER_MAPPING;
         }
+        let base = pool.mappings.last().expect("bare stacks are of a mapping");
+        let guard = base + (STACKS_PER_MAPPING - pool.bare) * self.stride();
+        // SAFETY: the page is the low end of a stack in a mapping of ours, and nobody has that stack yet.
+        let done = unsafe {
+            match self.guard {
+                Guard::Marker => libc::madvise(guard as *mut _, PAGE, MADV_GUARD_INSTALL),
+                Guard::Protection => libc::mprotect(guard as *mut _, PAGE, libc::PROT_NONE),
+            }
+        };
+        if done != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        pool.bare -= 1;
+        // Warm ones are taken first.
+        pool.free.push_front(guard + PAGE);
         Ok(())
     }
 
@@ -120,7 +134,7 @@ impl Arena {
         };
         // SAFETY: the stack was owned by the caller and is not in `free` yet.
         unsafe { libc::madvise(low as *mut _, self.stack_size - keeps, libc::MADV_DONTNEED) };
-        self.pool().free.push(low);
+        self.pool().free.push_back(low);
     }
 
     /// Bytes of memory that the stack with this address in it has taken, if it is one of these.
@@ -159,9 +173,11 @@ impl Promise {
     /// One stack more; false if there is no memory (or no memory area of the kernel) for it.
     pub(crate) fn add_one(&mut self) -> bool {
         let mut pool = self.arena.pool();
-        let wanted = pool.promised + pool.sandboxes * UNPROMISED;
-        if wanted > pool.mappings.len() * STACKS_PER_MAPPING && self.arena.grow(&mut pool).is_err() {
-            return false;
+        let wanted = pool.promised + 1 + pool.sandboxes * UNPROMISED;
+        while wanted > pool.guarded() {
+            if self.arena.add_one(&mut pool).is_err() {
+                return false;
+            }
         }
         pool.promised += 1;
         self.stacks += 1;
@@ -279,6 +295,17 @@ mod tests {
         let top = first.top();
         drop(first);
         assert_eq!(stacks.new_stack(16 * PAGE, false).unwrap().top(), top);
+    }
+
+    #[test]
+    fn what_is_promised_has_a_guard_and_little_else_has() {
+        let arena = Arc::new(Arena::new(4 * PAGE).unwrap());
+        let mut promise = Promise::new(&arena);
+        for promised in 1..=2 * STACKS_PER_MAPPING {
+            assert!(promise.add_one());
+            assert_eq!(arena.pool().guarded(), promised + UNPROMISED);
+            assert_eq!(arena.pool().free.len(), promised + UNPROMISED);
+        }
     }
 
     #[test]

@@ -5,7 +5,9 @@ use super::printed;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
@@ -259,4 +261,21 @@ print(sorted(seen))
     assert!(swaps.join().unwrap() > 100);
     assert_eq!(result, "['inside', 'refused']\n");
     assert_eq!(world.kept(), before);
+}
+
+#[tokio::test]
+async fn what_waits_to_be_opened_holds_nobody_up() {
+    let world = World::new();
+    let pipe = world.path("in/pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let _socket = UnixListener::bind(world.path("in/socket")).unwrap();
+    symlink("pipe", world.path("in/link")).unwrap();
+    let code = "
+import errno, os
+for path in 'pipe', 'link', 'socket', '../in/sub/../pipe':
+    for mode in os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_RDWR | os.O_NONBLOCK:
+        try: print(path, os.open(path, mode))
+        except OSError as error: assert error.errno != errno.ENOENT, error
+";
+    nothing_is_reached(&world, code).await;
 }
