@@ -5,7 +5,14 @@ use crate::error::Result;
 use crate::id;
 use sqlx::postgres::PgListener;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{broadcast, watch};
+use tokio::time::timeout;
+
+/// So long after the last news it is asked whether the connection is there.
+const SILENCE: Duration = Duration::from_secs(10);
+/// For an answer to that.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Something that was committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,21 +61,40 @@ impl Wake {
 
     /// Hears what other processes tell, from now on.
     pub(crate) async fn listen(&self, url: &str) -> Result<()> {
-        let mut listener = PgListener::connect(url).await?;
-        listener.listen("vtwasm").await?;
-        let wake = self.clone();
+        let mut listener = listener(url).await?;
+        let (wake, url) = (self.clone(), url.to_owned());
         tokio::spawn(async move {
             loop {
-                match listener.recv().await {
-                    Ok(notification) => wake.heard(notification.payload()),
-                    Err(error) => {
-                        tracing::warn!(%error, "no news from the database; asking it instead");
-                        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                let error = wake.hear(&mut listener).await;
+                tracing::warn!(%error, "no news from the database; asking it instead");
+                listener = loop {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    if let Ok(Ok(again)) = timeout(PATIENCE, self::listener(&url)).await {
+                        break again;
                     }
-                }
+                };
+                // What was told meanwhile was not heard.
+                wake.tell(News::Queue);
             }
         });
         Ok(())
+    }
+
+    /// Until the connection is lost.
+    async fn hear(&self, listener: &mut PgListener) -> sqlx::Error {
+        loop {
+            match timeout(SILENCE, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) => self.heard(notification.payload()),
+                Ok(Ok(None)) => return sqlx::Error::Protocol("the connection was lost".into()),
+                Ok(Err(error)) => return error,
+                // A network that is cut says nothing of it.
+                Err(_) => match timeout(PATIENCE, sqlx::query("SELECT 1").execute(&mut *listener)).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => return error,
+                    Err(_) => return sqlx::Error::Protocol("there is no answer".into()),
+                },
+            }
+        }
     }
 
     /// As news cross: of so few jobs at once that PostgreSQL takes it.
@@ -98,4 +124,11 @@ impl Wake {
             _ => self.tell(News::Queue),
         }
     }
+}
+
+async fn listener(url: &str) -> Result<PgListener> {
+    let mut listener = PgListener::connect(url).await?;
+    listener.eager_reconnect(false);
+    listener.listen("vtwasm").await?;
+    Ok(listener)
 }

@@ -2,6 +2,7 @@
 
 #[path = "../../../server/tests/suite/postgres.rs"]
 mod postgres;
+mod storm;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "not every test uses all of it")]
 mod support;
@@ -25,19 +26,31 @@ struct Process {
 impl Process {
     /// The first one on a database, which prints the first tenant's token.
     fn start(database: &str, flags: &[&str]) -> Process {
-        let mut process = Process::start_again(database, "", flags);
+        Process::start_again(database, "", flags).with_first_token()
+    }
+
+    fn with_first_token(mut self) -> Process {
         let mut line = String::new();
-        let mut printed = BufReader::new(process.child.stdout.take().unwrap());
+        let mut printed = BufReader::new(self.child.stdout.take().unwrap());
         printed.read_line(&mut line).unwrap();
-        process.token = line.trim().trim_start_matches("VTWASM_TOKEN=").to_owned();
-        process
+        line.trim()
+            .trim_start_matches("VTWASM_TOKEN=")
+            .clone_into(&mut self.token);
+        self
     }
 
     fn start_again(database: &str, token: &str, flags: &[&str]) -> Process {
+        Process::spawn(
+            database,
+            token,
+            &[&["--lease=1500ms", "--slots=4"], flags].concat(),
+        )
+    }
+
+    fn spawn(database: &str, token: &str, flags: &[&str]) -> Process {
         let mut command = vtwasm();
         command
-            .args(["serve", "--listen=127.0.0.1:0", "--lease=1500ms", "--slots=4"])
-            .args(["--database", database])
+            .args(["serve", "--listen=127.0.0.1:0", "--database", database])
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -219,6 +232,21 @@ on_both! {
     a_job_whose_worker_is_killed_in_the_middle_ends_once_on_another
     no_job_is_lost_while_processes_are_killed
     a_process_that_is_to_leave_ends_what_runs_and_loses_nothing
+}
+
+#[test]
+fn every_job_ends_once_while_processes_on_sqlite_are_killed() {
+    storm::every_job_ends_once_while_processes_and_the_database_are_killed(&Database::sqlite(), None);
+}
+
+#[test]
+fn every_job_ends_once_while_processes_and_postgresql_are_killed() {
+    let server = postgres::Server::start();
+    let database = Database {
+        address: server.address(),
+        _folder: tempfile::tempdir().unwrap(),
+    };
+    storm::every_job_ends_once_while_processes_and_the_database_are_killed(&database, Some(server));
 }
 
 #[test]

@@ -6,11 +6,16 @@ use crate::error::{Error, Result};
 use futures::future::BoxFuture;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, oneshot};
+use tokio::time::timeout;
 
 /// The most that one transaction does, in things and in bytes of theirs.
 const MOST: usize = 128;
 const MOST_BYTES: usize = 8 << 20;
+
+/// For an answer: what waits by then is not done any more.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// What does many things in one transaction: an answer for each, in their order.
 type Do<T, R> = fn(Store, Vec<T>) -> BoxFuture<'static, Result<Vec<Result<R>>>>;
@@ -46,9 +51,16 @@ struct Waiting<T, R> {
 }
 
 impl<T: Clone + Send + 'static, R: Send + 'static> Group<T, R> {
-    /// Does `thing`, which is of so many bytes, with those that wait as well. It is done even if the caller
-    /// leaves meanwhile.
+    /// Does `thing`, which is of so many bytes, with those that wait as well. Once it is begun, it is done even if
+    /// the caller leaves meanwhile.
     pub(super) async fn add(&self, store: &Store, thing: T, bytes: usize, all: Do<T, R>) -> Result<R> {
+        let late = |_| Err(failed("the database is not done with what came before"));
+        timeout(LONGEST, self.add_to(store, thing, bytes, all))
+            .await
+            .unwrap_or_else(late)
+    }
+
+    async fn add_to(&self, store: &Store, thing: T, bytes: usize, all: Do<T, R>) -> Result<R> {
         let (answer, mut answered) = oneshot::channel();
         let waiting = Waiting { thing, bytes, answer };
         self.lock().push_back(waiting);
@@ -80,6 +92,7 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Group<T, R> {
 
     fn next(&self) -> Vec<Waiting<T, R>> {
         let mut queue = self.lock();
+        queue.retain(|waiting| !waiting.answer.is_closed());
         let mut bytes = 0;
         let fits = |waiting: &&Waiting<T, R>| {
             bytes += waiting.bytes;
@@ -114,7 +127,7 @@ async fn done<T: Clone, R>(store: &Store, mut waiting: Vec<Waiting<T, R>>, all: 
         let waiting = waiting.pop().map(|waiting| waiting.answer.send(Err(error)));
         drop(waiting);
     } else if matches!(error, Error::Database(sqlx::Error::Database(_))) {
-        // One that the database does not take must not be the others' fault.
+        // One that the database does not take must not be the others' fault. (That it is away is another error.)
         for one in waiting {
             Box::pin(done(store, vec![one], all)).await;
         }

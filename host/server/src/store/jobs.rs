@@ -398,6 +398,12 @@ async fn submit_all(store: Store, all: Vec<Submitting>) -> Result<Vec<Result<Sub
         .filter(|(_, fate)| matches!(fate, Fate::New));
     let new = new.map(|(job, _)| job).collect::<Vec<_>>();
     let mut times = store.insert(&mut work, &new).await?;
+    let mut known = BTreeMap::new();
+    for (job, fate) in all.iter().zip(&fates) {
+        if let Fate::Known(id) = fate {
+            known.insert(id.clone(), store.job_in(&mut *work, &job.tenant, id).await?);
+        }
+    }
     if !new.is_empty() {
         store.tell(&mut work, &[News::Queue]).await?;
     }
@@ -408,7 +414,7 @@ async fn submit_all(store: Store, all: Vec<Submitting>) -> Result<Vec<Result<Sub
         answers.push(match fate {
             Fate::Refused(error) => Err(error),
             Fate::Known(id) => {
-                let job = store.job(&job.tenant, &id).await;
+                let job = known.get(&id).cloned().ok_or(Error::NotFound("job"));
                 job.map(|job| Submitted { job, new: false })
             }
             Fate::New => {

@@ -5,6 +5,7 @@ mod attempts;
 mod group;
 mod jobs;
 mod logs;
+mod pool;
 mod queue;
 mod secrets;
 mod tenants;
@@ -21,11 +22,13 @@ use crate::wake::{News, Wake};
 use group::Group;
 use jobs::Submitting;
 use logs::Appending;
+use pool::Pool;
+pub(crate) use pool::Work;
 use queue::Ending;
 use serde::Serialize;
-use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
+use sqlx::any::{AnyRow, install_default_drivers};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyPool, AssertSqlSafe, Row, SqlSafeStr, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row, SqlSafeStr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,15 +40,27 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("names, attempts, workers", include_str!("schema_4.sql")),
 ];
 
+/// The first statements of a connection.
+const SQLITE: &[&str] = &[
+    "PRAGMA busy_timeout = 10000",
+    "PRAGMA journal_mode = WAL",
+    // A crash of the machine may take the last moments, but no crash of a process does.
+    "PRAGMA synchronous = NORMAL",
+];
+/// What is given up here does not go on there; and who vanishes in a transaction holds its rows for less than a lease.
+const POSTGRES: &[&str] = &["SET statement_timeout = '12s'; SET lock_timeout = '10s';
+    SET idle_in_transaction_session_timeout = '5s'"];
+const HASTY: &[&str] = &[POSTGRES[0], "SET synchronous_commit = off"];
+
 /// Where everything is kept.
 #[derive(Clone)]
 pub struct Store {
     dialect: Dialect,
-    readers: AnyPool,
+    readers: Pool,
     /// SQLite has one writer at a time; a second connection would wait by sleeping.
-    writers: AnyPool,
+    writers: Pool,
     /// For output: what a crash of the database takes from it is of runs that have not ended.
-    hasty: AnyPool,
+    hasty: Pool,
     submitting: Group<Submitting, Submitted>,
     ending: Group<Ending, Option<State>>,
     appending: Group<Vec<Appending>, ()>,
@@ -97,9 +112,6 @@ impl Dialect {
     }
 }
 
-/// Sees that a transaction is committed on purpose, or undone.
-pub(crate) type Work = Transaction<'static, Any>;
-
 /// A statement with its arguments.
 pub(crate) type Query = sqlx::query::Query<'static, Any, sqlx::any::AnyArguments>;
 
@@ -115,10 +127,11 @@ impl Store {
         // What would end the path in an address.
         let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         let url = format!("sqlite://{path}?mode=rwc");
-        let writers = sqlite(1).connect(&url).await?;
-        let readers = sqlite(4).connect(&url).await?;
-        let store = Store::new(Dialect::Sqlite, [readers, writers.clone(), writers]);
-        store.migrate().await?;
+        install_default_drivers();
+        let writers = Pool::new(&url, 1, SQLITE)?;
+        let readers = Pool::new(&url, 4, SQLITE)?;
+        let store = Store::new(Dialect::Sqlite, [readers, writers.clone(), writers.clone()]);
+        store.migrate(&writers).await?;
         Ok(store)
     }
 
@@ -131,21 +144,16 @@ impl Store {
             return Err(Error::Address("it begins with postgres://".into()));
         }
         install_default_drivers();
-        let pool = postgres(16).connect(url).await?;
-        let hasty = postgres(2).after_connect(|connection, _| {
-            Box::pin(async move {
-                let hasty = sqlx::query("SET synchronous_commit = off");
-                hasty.execute(connection).await.map(drop)
-            })
-        });
-        let hasty = hasty.connect(url).await?;
+        let pool = Pool::new(url, 16, POSTGRES)?;
+        let hasty = Pool::new(url, 2, HASTY)?;
         let store = Store::new(Dialect::Postgres, [pool.clone(), pool, hasty]);
-        store.migrate().await?;
+        // However long it takes.
+        store.migrate(&Pool::new(url, 1, &[])?).await?;
         store.wake.listen(url).await?;
         Ok(store)
     }
 
-    fn new(dialect: Dialect, [readers, writers, hasty]: [AnyPool; 3]) -> Store {
+    fn new(dialect: Dialect, [readers, writers, hasty]: [Pool; 3]) -> Store {
         Store {
             dialect,
             readers,
@@ -159,13 +167,13 @@ impl Store {
         }
     }
 
-    async fn migrate(&self) -> Result<()> {
+    async fn migrate(&self, pool: &Pool) -> Result<()> {
         let migrations = MIGRATIONS.iter().zip(1..).map(|((name, sql), version)| {
             let sql = sql.into_sql_str();
             Migration::new(version, (*name).into(), MigrationType::Simple, sql, false)
         });
         Migrator::with_migrations(migrations.collect())
-            .run(&self.writers)
+            .run(pool.take().await?.raw())
             .await
             .map_err(|error| Error::Database(error.into()))
     }
@@ -192,13 +200,13 @@ impl Store {
         self.begin_at(&self.writers).await
     }
 
-    async fn begin_at(&self, pool: &AnyPool) -> Result<Work> {
+    async fn begin_at(&self, pool: &Pool) -> Result<Work> {
         // A transaction of SQLite that reads first cannot always go on to write.
         let begin = match self.dialect {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
-        Ok(pool.begin_with(begin).await?)
+        Ok(pool.begin(begin).await?)
     }
 
     /// Tells other processes, once `work` is committed. Who is in this one is told by the caller.
@@ -217,45 +225,6 @@ impl Store {
 /// A statement's argument.
 fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::Invalid(error.to_string()))
-}
-
-fn postgres(connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(10))
-        // One that was in use a moment ago is not asked whether it is still there.
-        .test_before_acquire(false)
-        .before_acquire(|connection, about| {
-            Box::pin(async move {
-                if about.idle_for > Duration::from_secs(1) {
-                    sqlx::Connection::ping(connection).await?;
-                }
-                Ok(true)
-            })
-        })
-}
-
-fn sqlite(connections: u32) -> AnyPoolOptions {
-    install_default_drivers();
-    AnyPoolOptions::new()
-        .max_connections(connections)
-        // Connections that rest cost nothing, and making one takes as long as twenty jobs.
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                for pragma in [
-                    "PRAGMA busy_timeout = 10000",
-                    "PRAGMA journal_mode = WAL",
-                    // A crash of the machine may take the last moments, but no crash of a process does.
-                    "PRAGMA synchronous = NORMAL",
-                ] {
-                    sqlx::query(pragma).execute(&mut *connection).await?;
-                }
-                Ok(())
-            })
-        })
 }
 
 /// A column that is there and of that type: the schema is ours.

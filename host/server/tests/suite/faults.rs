@@ -1,9 +1,10 @@
 //! Workers that are lost, late, or told to leave. Processes that are killed: host/cli/tests/serve.
 
 use crate::on_both;
-use crate::place::{Place, Working, code, is, over, quick, submitted, text, when};
-use std::time::Duration;
-use vtwasm_server::{End, State, Submission, Usage, Verdict, WorkerOptions};
+use crate::place::{Place, Working, answered, code, ended, is, over, quick, submitted, text, when};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use vtwasm_server::{End, State, Store, Submission, Usage, Verdict, WorkerOptions};
 
 async fn a_job_whose_worker_is_lost_runs_again_and_the_lost_one_changes_nothing_any_more(place: Place) {
     let store = place.with(&["a"]).await;
@@ -109,9 +110,9 @@ async fn a_run_that_was_given_up_is_ended(place: Place) {
         .unwrap();
     let steal = "UPDATE jobs SET attempt = attempt + 1, worker = 'other'";
     sqlx::query(steal).execute(&mut connection).await.unwrap();
-    let end = std::time::Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(10);
     while working.worker.load().0 > 0 {
-        assert!(std::time::Instant::now() < end, "it still runs");
+        assert!(Instant::now() < end, "it still runs");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let job = store.job("a", &id).await.unwrap();
@@ -179,6 +180,56 @@ async fn each_of_many_jobs_ends_once_while_workers_come_and_go(place: Place) {
     }
     assert_eq!(store.queue_lengths().await.unwrap(), [0, 0]);
     working.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_job_ends_once_although_postgresql_is_killed_while_they_are_submitted_and_run() {
+    let start = tokio::task::spawn_blocking(crate::postgres::Server::start);
+    let mut server = start.await.unwrap();
+    let place = Place::Postgres(server.address());
+    let store = place.with(&["a"]).await;
+    let workers = [
+        Working::start(&store, 4).await,
+        Working::start(&place.open().await, 4).await,
+    ];
+    let parts = (0..8).map(|part| tokio::spawn(submitted_and_counted(store.clone(), part, 40)));
+    let parts = parts.collect::<Vec<_>>();
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let again = tokio::task::spawn_blocking(move || {
+            server.kill_and_start_again();
+            server
+        });
+        server = again.await.unwrap();
+    }
+    let mut ids = BTreeSet::new();
+    for part in parts {
+        ids.extend(part.await.unwrap());
+    }
+    assert_eq!(ids.len(), 8 * 40);
+    let runs = answered("count", || store.used("a")).await.0;
+    assert_eq!(runs, 8 * 40, "each run that ended is counted once");
+    for working in workers {
+        working.leave().await;
+    }
+}
+
+/// Submits jobs, asking again with the same key until there is an answer; waits for them, and returns their names.
+async fn submitted_and_counted(store: Store, part: usize, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for n in 0..count {
+        let job = code(&format!("def main(): return {n}"));
+        let key = format!("{part}.{n}");
+        let submitted = answered("submit", || store.submit("a", Some(&key), &job)).await;
+        ids.push(submitted.job.id);
+    }
+    for (n, id) in ids.iter().enumerate() {
+        let job = ended(&store, "a", id).await;
+        assert_eq!(job.state, State::Success, "{job:?}");
+        let result = answered("ask for the result", || store.result("a", id)).await;
+        assert_eq!(result, Some(n.to_string()));
+    }
+    ids
 }
 
 on_both! {

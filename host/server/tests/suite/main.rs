@@ -9,6 +9,7 @@ mod postgres;
 mod queue;
 mod running;
 mod tenants;
+mod trouble;
 
 /// Each of these on both databases.
 macro_rules! on_both {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use vtwasm::{Artifact, Engine, Python};
-use vtwasm_server::{Job, Quotas, State, Store, Submission, Worker, WorkerOptions};
+use vtwasm_server::{Job, Quotas, Result, State, Store, Submission, Worker, WorkerOptions};
 
 pub enum Place {
     Sqlite(TempDir),
@@ -125,6 +125,34 @@ pub async fn when(store: &Store, tenant: &str, id: &str, is: impl Fn(&Job) -> bo
 /// The job at its end.
 pub async fn over(store: &Store, tenant: &str, id: &str) -> Job {
     when(store, tenant, id, |job| job.state.is_final()).await
+}
+
+/// For what is away to come back.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Asks again until there is an answer.
+pub async fn answered<T, A: Future<Output = Result<T>>>(what: &str, ask: impl Fn() -> A) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(Instant::now() < end, "cannot {what}: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The job at its end, although the database may be away.
+pub async fn ended(store: &Store, tenant: &str, id: &str) -> Job {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let job = answered("look", || store.job(tenant, id)).await;
+        if job.state.is_final() {
+            return job;
+        }
+        assert!(Instant::now() < end, "too late: {job:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 pub async fn submitted(store: &Store, tenant: &str, source: &str) -> String {

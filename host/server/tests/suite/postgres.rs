@@ -2,11 +2,12 @@
 
 use std::env;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -42,15 +43,91 @@ async fn connected(address: &str) -> sqlx::AnyConnection {
     }
 }
 
-#[allow(clippy::zombie_processes, reason = "it ends after this program")]
 fn start() -> u16 {
-    let folder = tempfile::Builder::new()
-        .prefix("vtwasm-postgres-")
-        .tempdir()
-        .unwrap()
-        .keep();
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-    let programs = programs(&folder);
+    Server::start().port
+}
+
+/// One that can be killed.
+pub struct Server {
+    programs: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    process: Child,
+}
+
+#[allow(dead_code, reason = "not every program uses all of it")]
+impl Server {
+    pub fn start() -> Server {
+        Server::start_on(None)
+    }
+
+    /// With its data on a disk of its own, for which one has to be root.
+    pub fn start_on(disk: Option<&Path>) -> Server {
+        let folder = tempfile::Builder::new().prefix("vtwasm-postgres-").tempdir();
+        let folder = folder.unwrap().keep();
+        if let Some(disk) = disk {
+            let data = disk.join("data");
+            fs::create_dir(&data).unwrap();
+            let made = Command::new("chown").arg("nobody").arg(&data).status();
+            assert!(made.unwrap().success());
+            std::os::unix::fs::symlink(data, folder.join("data")).unwrap();
+        }
+        let programs = made(&folder);
+        let (port, process) = started(&programs, &folder);
+        clean_up_after(&folder);
+        Server {
+            programs,
+            folder,
+            port,
+            process,
+        }
+    }
+
+    pub fn address(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// As a crash of the machine would end it, but for what the kernel has in memory.
+    pub fn kill_and_start_again(&mut self) {
+        self.kill();
+        self.start_again();
+    }
+
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    pub fn start_if_over(&mut self) {
+        if self.process.try_wait().unwrap().is_some() {
+            self.start_again();
+        }
+    }
+
+    fn start_again(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        // Processes of the one that was killed may still be leaving; then it ends at once.
+        self.process = loop {
+            if let Some(process) = run(&self.programs, &self.folder, self.port) {
+                break process;
+            }
+            assert!(Instant::now() < end, "{}", log(&self.folder));
+            sleep(Duration::from_millis(100));
+        };
+    }
+}
+
+/// For a server to come up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn log(folder: &Path) -> String {
+    fs::read_to_string(folder.join("log")).unwrap_or_default()
+}
+
+/// Makes a place for data, and says where the programs are.
+fn made(folder: &Path) -> PathBuf {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let programs = programs(folder);
     let data = folder.join("data");
     let mut initdb = as_somebody(&programs.join("initdb"));
     initdb.arg("-D").arg(&data).args([
@@ -69,13 +146,45 @@ fn start() -> u16 {
         "initdb: {}",
         String::from_utf8_lossy(&made.stderr)
     );
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    programs
+}
+
+/// On a port that no connection of anybody's takes while the server is down: systems choose theirs from 32768 on.
+fn started(programs: &Path, folder: &Path) -> (u16, Child) {
+    static TRIES: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..100 {
+        let number = std::process::id().wrapping_mul(131) + TRIES.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + (number % 12_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_err() {
+            continue;
+        }
+        if let Some(process) = run(programs, folder, port) {
+            return (port, process);
+        }
+    }
+    panic!("no port is free, or: {}", log(folder));
+}
+
+/// `None` if it ends by itself.
+fn run(programs: &Path, folder: &Path, port: u16) -> Option<Child> {
+    let end = Instant::now() + PATIENCE;
+    let mut server = spawned(programs, folder, port);
+    while server.try_wait().unwrap().is_none() {
+        // Whoever answers on the port may be another.
+        let said = fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
+        let mut lines = said.lines();
+        if lines.next() == Some(&server.id().to_string()) && lines.any(|line| line.trim() == "ready") {
+            return Some(server);
+        }
+        assert!(Instant::now() < end, "{}", log(folder));
+        sleep(Duration::from_millis(20));
+    }
+    None
+}
+
+fn spawned(programs: &Path, folder: &Path, port: u16) -> Child {
     let mut postgres = as_somebody(&programs.join("postgres"));
-    postgres.arg("-D").arg(&data);
+    postgres.arg("-D").arg(folder.join("data"));
     for setting in [
         format!("port={port}"),
         "listen_addresses=127.0.0.1".into(),
@@ -85,21 +194,17 @@ fn start() -> u16 {
     ] {
         postgres.args(["-c", &setting]);
     }
-    let log = fs::File::create(folder.join("log")).unwrap();
-    let mut server = postgres
+    let log = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .unwrap();
+    postgres
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()
-        .unwrap();
-    let end = Instant::now() + Duration::from_secs(30);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        let over = server.try_wait().unwrap().is_some() || Instant::now() > end;
-        assert!(!over, "{}", fs::read_to_string(folder.join("log")).unwrap());
-        sleep(Duration::from_millis(20));
-    }
-    clean_up_after(&folder);
-    port
+        .unwrap()
 }
 
 /// Where initdb and postgres are: on PATH, as `cargo xtask test` sets it, or installed by Debian.
