@@ -10,6 +10,11 @@
 //! - [`serve`]: all of it as one service; [`wake`]: news between its parts;
 //! - [`error`], [`id`], [`time`].
 
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the layout is for who reads the code"
+)]
+
 mod api;
 mod error;
 mod id;

@@ -251,7 +251,11 @@ fn check_lints(built: &Built) -> Result<()> {
             .args(selection);
         run_visibly(clippy.args(["--", "--deny=warnings"]))?;
     }
-    Ok(())
+    let mut doc = cargo(&built.session, &built.python);
+    doc.args(["doc", "--release", "--quiet", "--no-deps"])
+        .args(["--package", "vtwasm", "--package", "vtwasm-server"])
+        .env("RUSTDOCFLAGS", "--deny=warnings");
+    run_visibly(&mut doc)
 }
 
 /// The sum over all test programs.
