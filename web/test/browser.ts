@@ -53,10 +53,8 @@ export interface Browser {
   close(): Promise<void>;
 }
 
-/** The built page in Chromium, with Python ready in it. */
-export async function openPage(): Promise<Browser> {
-  const server = await serve(join(import.meta.dirname, "../dist"));
-  const browser = await chromium.launch({
+export const launch = () =>
+  chromium.launch({
     executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
     args: [
       "--no-sandbox",
@@ -68,6 +66,11 @@ export async function openPage(): Promise<Browser> {
       "--disable-sync",
     ],
   });
+
+/** The built page in Chromium, with Python ready in it. */
+export async function openPage(): Promise<Browser> {
+  const server = await serve(join(import.meta.dirname, "../dist"));
+  const browser = await launch();
   const fresh = async () => {
     const context = await browser.newContext();
     const page = await context.newPage();

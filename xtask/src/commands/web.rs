@@ -101,6 +101,10 @@ impl Tools {
     /// Checks the types and builds web/dist: the page, and the npm package for pages of others.
     pub fn build(&self) -> Result<()> {
         run_visibly(&mut self.program("tsc"))?;
+        run_visibly(
+            self.program("tsc")
+                .args(["--project", "../host/server/dashboard"]),
+        )?;
         run_visibly(self.program("vite").args(["build", "--logLevel=error"]))?;
         run_visibly(self.program("vite").args([
             "build",

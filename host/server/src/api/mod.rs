@@ -1,6 +1,7 @@
 //! HTTP under /v1. Each handler says what it needs of its caller by the type of its argument: see [`auth`].
 
 mod auth;
+mod dashboard;
 mod figures;
 mod jobs;
 mod logs;
@@ -13,8 +14,8 @@ use crate::store::Store;
 use crate::worker::Worker;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use problem::Problem;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use utoipa_axum::routes;
 const LARGEST_BODY: usize = 4 << 20;
 /// For a request's body to arrive and the answer to begin.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// What handlers share.
 #[derive(Clone)]
@@ -83,6 +86,7 @@ pub fn router(state: State) -> Router {
             "/v1/openapi.json",
             axum::routing::get(move || operation::json(text)),
         )
+        .merge(dashboard::router())
         .merge(operation::router());
     finished(router, state)
 }
@@ -133,8 +137,28 @@ fn finished(router: Router<State>, state: State) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
         })
         .layer(from_fn(in_time))
+        .layer(map_response(careful))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(state)
+}
+
+/// What a browser may do with an answer: next to nothing, unless it says otherwise. There is nothing for other
+/// sites' pages (no CORS), and nothing is kept that is some tenant's.
+async fn careful(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// A body that comes slowly and a database that hangs hold nobody for ever.

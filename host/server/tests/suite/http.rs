@@ -4,7 +4,7 @@ use crate::on_both;
 use crate::place::{Place, code, python, quick, when};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -51,6 +51,7 @@ pub async fn serve(place: &Place, role: Role) -> Running {
 }
 
 pub struct Answer {
+    pub headers: HeaderMap,
     pub status: u16,
     pub kind: String,
     pub text: String,
@@ -98,8 +99,10 @@ impl Running {
             .headers()
             .get("content-type")
             .map(|kind| kind.to_str().unwrap().to_owned());
+        let headers = response.headers().clone();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         Answer {
+            headers,
             status,
             kind: kind.unwrap_or_default(),
             text: String::from_utf8(bytes.to_vec()).unwrap(),

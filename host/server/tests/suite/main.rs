@@ -1,5 +1,6 @@
 //! The same tests on SQLite and on PostgreSQL.
 
+mod browser;
 mod faults;
 mod figures;
 mod http;

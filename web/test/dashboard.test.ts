@@ -1,0 +1,366 @@
+// The dashboard of the job runner (host/server/dashboard), as somebody uses it.
+
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { launch } from "./browser.ts";
+
+const SCREENSHOTS = join(import.meta.dirname, "../../target/web/screenshots/dashboard");
+mkdirSync(SCREENSHOTS, { recursive: true });
+
+let service: ChildProcess;
+let folder: string;
+let url: string;
+let token: string;
+let browser: Browser;
+let page: Page;
+/** What no page may do: scripts that fail, what the policy forbids, requests to others. */
+const faults: string[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "dashboard-"));
+  const flags = ["--listen=127.0.0.1:0", "--slots=4", `--database=${join(folder, "jobs.db")}`];
+  service = spawn(process.env["VTWASM"] ?? "vtwasm", ["serve", ...flags], { stdio: ["ignore", "pipe", "pipe"] });
+  const matches = async (stream: NodeJS.ReadableStream | null, pattern: RegExp) => {
+    if (!stream) throw new Error("no stream");
+    for await (const line of createInterface({ input: stream })) {
+      const found = pattern.exec(line)?.[1];
+      if (found) {
+        stream.resume();
+        return found;
+      }
+    }
+    throw new Error(`no line like ${pattern}`);
+  };
+  [url, token] = await Promise.all([
+    matches(service.stderr, /(http:\S+)/),
+    matches(service.stdout, /VTWASM_TOKEN=(\S+)/),
+  ]);
+  browser = await launch();
+  page = await visit();
+  await signIn(token);
+});
+afterAll(async () => {
+  await browser?.close();
+  service?.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A tab that knows no token. */
+async function visit(): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const page = await context.newPage();
+  await page.exposeFunction("forbidden", (what: string) => faults.push(`policy: ${what}`));
+  await page.addInitScript(() => {
+    const { forbidden } = globalThis as unknown as { forbidden: (what: string) => void };
+    addEventListener("securitypolicyviolation", (event) => forbidden(`${event.violatedDirective} ${event.blockedURI}`));
+  });
+  page.on("pageerror", (error) => faults.push(error.message));
+  page.on("dialog", (dialog) => {
+    faults.push(`dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(url) && !request.url().startsWith("blob:")) faults.push(`request: ${request.url()}`);
+  });
+  await page.goto(url);
+  return page;
+}
+
+async function signIn(token: string, at = page): Promise<void> {
+  await at.getByLabel("Token").fill(token);
+  await at.getByRole("button", { name: "Sign in" }).click();
+  await at.getByRole("heading", { name: "Overview" }).waitFor();
+}
+
+const button = (name: string) => page.getByRole("button", { name, exact: true });
+const go = async (name: string) => {
+  await page.getByRole("link", { name, exact: true }).click();
+  await page.getByRole("heading", { name, exact: true, level: 1 }).waitFor();
+};
+/** The state that a run's page shows. */
+const state = () => page.locator(".head .badge").first().textContent();
+const output = () => page.getByRole("log").textContent();
+
+/** Asks the API itself. */
+async function ask(method: string, path: string, body?: unknown, as = token): Promise<any> {
+  const headers = { Authorization: `Bearer ${as}`, "Content-Type": "application/json" };
+  const response = await fetch(`${url}/v1/${path}`, { method, headers, body: body ? JSON.stringify(body) : null });
+  expect(response.ok, `${path}: ${response.status}`).toBe(true);
+  return response.status === 204 ? null : response.json();
+}
+const handIn = async (source: string, more: object = {}, as = token): Promise<string> =>
+  (await ask("POST", "jobs", { source, ...more }, as)).id;
+const over = (id: string) =>
+  expect.poll(async () => (await ask("GET", `jobs/${id}`)).state, { timeout: 60_000 });
+const open = async (id: string) => {
+  await page.goto(`${url}/#/run/${id}`);
+  await page.getByRole("heading", { name: "Output" }).waitFor();
+};
+
+test("a wrong token is refused, and nothing is kept of it", async () => {
+  const other = await visit();
+  await other.getByLabel("Token").fill(`vt_${"0".repeat(64)}`);
+  await other.getByRole("button", { name: "Sign in" }).click();
+  await expect.poll(() => other.getByRole("alert").textContent()).toContain("this token is unknown");
+  expect(await other.evaluate(() => sessionStorage.length + localStorage.length)).toBe(0);
+  // What HTTP cannot carry.
+  await other.getByLabel("Token").fill("größe 日本");
+  await other.getByRole("button", { name: "Sign in" }).click();
+  await expect.poll(() => other.getByRole("alert").textContent()).not.toBe("");
+  expect(await other.getByLabel("Token").isVisible()).toBe(true);
+  await other.context().close();
+});
+
+test("a token stays in its tab, is no cookie, and is gone after signing out", async () => {
+  const other = await visit();
+  await signIn(token, other);
+  expect(await other.context().cookies()).toEqual([]);
+  await other.reload();
+  await other.getByRole("heading", { name: "Overview" }).waitFor();
+  const beside = await other.context().newPage();
+  await beside.goto(url);
+  await beside.getByLabel("Token").waitFor();
+  await other.getByRole("button", { name: "Sign out" }).click();
+  await other.getByLabel("Token").waitFor();
+  expect(await other.evaluate(() => sessionStorage.length)).toBe(0);
+  await other.context().close();
+});
+
+test("a job is submitted, its lines are seen as they come, and its result", async () => {
+  await go("Submit");
+  await page.getByLabel("Name", { exact: true }).fill("slow squares");
+  const code = [
+    "import os, time",
+    "def main(n):",
+    "    print('one', flush=True)",
+    "    while not os.path.exists('/nothing') and time.monotonic() < END: time.sleep(0.05)",
+    "    print('two')",
+    "    return {'square': n * n}",
+    "END = time.monotonic() + 3",
+  ];
+  await page.getByLabel("Python").fill(code.join("\n"));
+  await page.getByLabel("Arguments").fill("{\"n\": 12}");
+  await button("Submit").click();
+  await page.getByRole("heading", { name: "slow squares" }).waitFor();
+  await expect.poll(output).toBe("one\n");
+  // The line was there before the end.
+  expect(await state()).toBe("STARTED");
+  await expect.poll(output, { timeout: 60_000 }).toBe("one\ntwo\n");
+  await expect.poll(state).toBe("SUCCESS");
+  await expect.poll(() => page.getByLabel("Result").textContent()).toBe('{\n  "square": 144\n}');
+  expect(await page.getByRole("term").allTextContents()).toContain("Processor time");
+  await go("Runs");
+  await page.getByRole("link", { name: "slow squares" }).waitFor();
+});
+
+test("a form that cannot be a job says what is wrong", async () => {
+  await go("Submit");
+  await page.getByLabel("Arguments").fill("[12");
+  await button("Submit").click();
+  await expect.poll(() => page.getByRole("alert").textContent()).toContain("Arguments: this is no JSON");
+  await button("Close").click();
+  await page.getByLabel("Arguments").fill("12");
+  await button("Submit").click();
+  await expect.poll(() => page.getByRole("alert").textContent()).toContain("neither an object nor an array");
+});
+
+test("a run is cancelled, and started again", async () => {
+  const id = await handIn("import time\nprint('on', flush=True)\ntime.sleep(300)");
+  await open(id);
+  await expect.poll(output).toBe("on\n");
+  await button("Cancel").click();
+  await expect.poll(state).toBe("REVOKED");
+  await button("Retry").click();
+  await expect.poll(output, { timeout: 60_000 }).toContain("— start 2 —\non\n");
+  await expect.poll(state).toBe("STARTED");
+  await button("Cancel").click();
+  await expect.poll(state).toBe("REVOKED");
+  const steps = await page.locator(".steps .badge").allTextContents();
+  expect(steps).toEqual(["PENDING", "STARTED", "REVOKED", "STARTED", "REVOKED"]);
+});
+
+test("runs are filtered by their state and, for an operator, by their tenant", async () => {
+  await ask("POST", "tenants", { id: "research" });
+  const made = await ask("POST", "tenants/research/tokens", { scopes: ["read", "write"] });
+  const theirs = await handIn("print('theirs')", { name: "theirs" }, made.token);
+  const failed = await handIn("raise ValueError('no such customer')", { name: "fails" });
+  await over(failed).toBe("FAILURE");
+  await go("Runs");
+  const names = () => page.locator("tbody a").allTextContents();
+  await expect.poll(names).toEqual(expect.arrayContaining(["theirs", "fails"]));
+  await page.getByLabel("State").selectOption("FAILURE");
+  await expect.poll(names).toEqual(["fails"]);
+  await page.getByLabel("State").selectOption("");
+  await page.getByLabel("Tenant").fill("research");
+  await page.getByLabel("Tenant").press("Enter");
+  await expect.poll(names).toEqual(["theirs"]);
+  // Another tenant's run has a page, too.
+  await page.getByRole("link", { name: "theirs" }).click();
+  await expect.poll(output, { timeout: 60_000 }).toBe("theirs\n");
+  expect(page.url()).toContain(`${theirs}?tenant=research`);
+  await page.goBack();
+  await page.getByLabel("Tenant").fill("nobody");
+  await page.getByLabel("Tenant").press("Enter");
+  await page.getByText("No runs.").waitFor();
+});
+
+test("more runs than a page has are shown page by page", async () => {
+  const later = Array.from({ length: 60 }, (_, n) => handIn("pass", { name: `later ${n}`, delay: 9999 }));
+  await Promise.all(later);
+  await page.goto(`${url}/#/runs?state=PENDING`);
+  const rows = page.locator("tbody tr");
+  await expect.poll(() => rows.count()).toBe(50);
+  await page.getByRole("link", { name: "Older" }).click();
+  await expect.poll(() => rows.count()).toBe(10);
+  await page.getByRole("link", { name: "Newest" }).click();
+  await expect.poll(() => rows.count()).toBe(50);
+});
+
+const EVIL = "<img src=x onerror=\"alert(1)\"><script>alert(2)</script>'\"</pre><svg onload=alert(3)>";
+
+test("markup in a job's name, output, error and result stays text", async () => {
+  const text = JSON.stringify(EVIL);
+  const failed = await handIn(`import sys\nprint(${text})\nprint(${text}, file=sys.stderr)\nraise ValueError(${text})`, {
+    name: EVIL,
+  });
+  await over(failed).toBe("FAILURE");
+  await open(failed);
+  await expect.poll(output).toContain(EVIL);
+  expect(await page.locator(".error pre").textContent()).toContain(EVIL);
+  expect(await page.getByRole("heading", { level: 2 }).first().textContent()).toBe(EVIL);
+  const fine = await handIn(`def main(): return ${text}`, { name: EVIL });
+  await over(fine).toBe("SUCCESS");
+  await open(fine);
+  await expect.poll(() => page.getByLabel("Result").textContent()).toBe(text);
+  await go("Runs");
+  await expect.poll(async () => (await page.locator("tbody a").allTextContents())[0]).toBe(EVIL);
+  await go("Overview");
+  expect(await page.locator("img, script:not([src]), svg[onload]").count()).toBe(0);
+  // Addresses come from others as well.
+  for (const part of [`run/${encodeURIComponent(EVIL)}`, `runs?tenant=${EVIL}&state=${EVIL}`, `tenant/%00${EVIL}`, EVIL]) {
+    await page.goto(`${url}/#/${part}`);
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    expect(await page.locator("img, script:not([src])").count()).toBe(0);
+  }
+  await go("Overview");
+});
+
+test("an operator makes a tenant, changes its quotas, and makes and ends its tokens", async () => {
+  await go("Tenants");
+  await page.getByLabel("New tenant").fill("shop");
+  await button("Make").click();
+  await page.getByRole("heading", { name: "shop" }).waitFor();
+  await page.getByLabel("Jobs at once").fill("3");
+  await page.getByLabel("Network").fill("example.com:443\n10.0.0.0/8");
+  await button("Save quotas").click();
+  await expect.poll(() => page.getByRole("status").textContent()).toBe("The quotas are changed.");
+  const { max_running, rules } = await ask("GET", "tenants/shop");
+  expect([max_running, rules.network, rules.threads]).toEqual([3, ["example.com:443", "10.0.0.0/8"], 1000]);
+  await page.getByLabel("Network").fill("not a rule!");
+  await button("Save quotas").click();
+  await expect.poll(() => page.getByRole("alert").textContent()).toContain("network");
+  await button("Close").click();
+  await button("Make a token").click();
+  const made = await page.getByLabel("New token").inputValue();
+  expect(made).toMatch(/^vt_/);
+  // It is good for reading alone, and so are its views.
+  const other = await visit();
+  await signIn(made, other);
+  expect(await other.getByRole("navigation").getByRole("link").allTextContents()).toEqual(["Overview", "Runs"]);
+  await other.goto(`${url}/#/tenants`);
+  await other.getByText("Your token has no scope “operator”.").waitFor();
+  page.removeAllListeners("dialog");
+  page.once("dialog", (dialog) => void dialog.accept());
+  await page.getByRole("button", { name: /^End token_/ }).click();
+  await expect.poll(() => page.getByRole("status").textContent()).toBe("The token is ended.");
+  await other.goto(`${url}/#/runs`);
+  await other.getByLabel("Token").waitFor();
+  await other.context().close();
+});
+
+test("the workers are there, with their slots", async () => {
+  await go("Workers");
+  await expect.poll(() => page.locator("tbody tr").count()).toBe(1);
+  expect(await page.locator("tbody").textContent()).toContain("of 4");
+});
+
+test("all of it can be done by the keyboard", async () => {
+  const other = await visit();
+  await other.getByLabel("Token").focus();
+  await other.keyboard.type(token);
+  await other.keyboard.press("Enter");
+  await other.getByRole("heading", { name: "Overview" }).waitFor();
+  const focused = () =>
+    other.evaluate(() => {
+      const { tagName, textContent } = document.activeElement ?? document.body;
+      return `${tagName} ${textContent}`;
+    });
+  await other.locator("body").press("Tab");
+  for (let steps = 0; (await focused()) !== "A Submit" && steps < 30; steps++) await other.keyboard.press("Tab");
+  await other.keyboard.press("Enter");
+  // A new view begins at its heading.
+  await expect.poll(focused).toBe("H1 Submit");
+  await other.keyboard.press("Tab");
+  await other.keyboard.type("by keys");
+  await other.keyboard.press("Enter");
+  await other.getByRole("heading", { name: "by keys" }).waitFor();
+  await expect.poll(() => other.locator(".head .badge").first().textContent(), { timeout: 60_000 }).toBe("SUCCESS");
+  await other.context().close();
+});
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const LOOKS = [
+  { name: "light", colorScheme: "light", width: 1280, height: 900 },
+  { name: "dark", colorScheme: "dark", width: 1280, height: 900 },
+  { name: "phone", colorScheme: "light", width: 390, height: 844 },
+  { name: "phone-dark", colorScheme: "dark", width: 390, height: 844 },
+] as const;
+
+for (const { name, colorScheme, width, height } of LOOKS)
+  test(`no view has a fault that axe finds, or is wider than the window: ${name}`, async () => {
+    const failed = await handIn("import sys\nprint('reading')\nprint('no row', file=sys.stderr)\nraise KeyError('total')", {
+      name: "report of May",
+      retries: 1,
+      backoff: 0,
+    });
+    await over(failed).toBe("FAILURE");
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height });
+    for (const view of ["", "runs?state=SUCCESS", `run/${failed}`, "submit", "tenants", "tenant/research", "workers"]) {
+      await page.goto(`${url}/#/${view}`);
+      await page.locator(".view > *").first().waitFor();
+      if (view === "submit") await page.getByText(/^More/).click();
+      if (view === `run/${failed}`) await expect.poll(output).toContain("no row");
+      const violations = await page.evaluate(
+        `(async () => { ${AXE}; const { violations } = await axe.run();
+          return violations.map(({ id, nodes }) => id + ": " + nodes.map((node) => node.html).join(" | ")); })()`,
+      );
+      expect(violations, view).toEqual([]);
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(overflow, view).toBeLessThanOrEqual(0);
+      await page.mouse.move(0, 0);
+      const file = `${name}-${/^\w*/.exec(view)?.[0] || "overview"}.png`;
+      await page.screenshot({ path: join(SCREENSHOTS, file), fullPage: true });
+    }
+  });
+
+test("the policy forbids what is not the page's own, and the page needs none of it", async () => {
+  expect(faults).toEqual([]);
+  const markup = () =>
+    page.evaluate(() => {
+      document.body.innerHTML = "<b>markup</b>";
+    });
+  await expect(markup()).rejects.toThrow(/TrustedHTML/);
+  const inline = () =>
+    page.evaluate(() => {
+      document.body.append(Object.assign(document.createElement("style"), { textContent: "body { color: red }" }));
+    });
+  await inline();
+  await expect.poll(() => faults.join()).toContain("style-src");
+});
