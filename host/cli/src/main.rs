@@ -33,6 +33,7 @@ fn main() -> ! {
         Command::Serve(options) => serve::serve(&options),
         Command::Job(options) => jobs::job(&options),
         Command::Tenant(options) => jobs::tenant(&options),
+        Command::File(options) => jobs::file(&options),
         Command::Secret(options) => jobs::secret(&options),
         Command::Doctor => doctor::doctor(),
     };

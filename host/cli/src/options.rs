@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::jobs::{JobOptions, SecretOptions, TenantOptions};
+use crate::jobs::{FileOptions, JobOptions, SecretOptions, TenantOptions};
 use crate::python_flags::PythonFlags;
 use crate::serve::ServeOptions;
 use crate::units;
@@ -34,6 +34,8 @@ pub enum Command {
     /// Make and change the tenants of a service
     Tenant(TenantOptions),
 
+    /// Keep files that jobs are given, and fetch those that they left: put, get, list, remove
+    File(FileOptions),
     /// Keep values that jobs are given and nobody reads: set, list, remove
     Secret(SecretOptions),
     /// Tell which Python, engine, kernel features and limits are in use

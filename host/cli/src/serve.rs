@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 use vtwasm::Engine;
-use vtwasm_server::{Database, Error, Key, Options, Role, Service, WorkerOptions};
+use vtwasm_server::{Database, Error, Keep, Key, Options, Role, Service, WorkerOptions};
 
 use crate::artifact;
 use crate::failure::{Failure, say};
@@ -68,6 +68,14 @@ pub struct ServeOptions {
     #[arg(long, value_name = "FILE", env = "VTWASM_SECRET_KEY_FILE")]
     pub secret_key_file: Option<PathBuf>,
 
+    /// Where the bytes of tenants' files are kept; the same folder for all processes. Without, SQLite has one beside it
+    #[arg(long, value_name = "DIR", env = "VTWASM_FILES")]
+    pub files: Option<PathBuf>,
+
+    /// Files that no job has go after this time
+    #[arg(long, value_name = "TIME", env = "VTWASM_KEEP_FILES", default_value = "168h", value_parser = units::duration)]
+    pub keep_files: Duration,
+
     /// How events are written to stderr
     #[arg(
         long,
@@ -112,6 +120,10 @@ pub fn serve(options: &ServeOptions) -> Result<u8> {
     let database = database(options.database.as_deref())?;
     let options = Options {
         key: key(options.secret_key_file.as_deref(), &database)?,
+        files: options.files.clone().or_else(|| beside(&database)),
+        keep: Keep {
+            files: options.keep_files,
+        },
         database,
         listen: options.listen,
         role: match options.role {
@@ -240,6 +252,14 @@ fn key(file: Option<&Path>, database: &Database) -> Result<Option<Key>> {
     Ok(Some(key?))
 }
 
+/// A folder for files beside a database that is a file.
+fn beside(database: &Database) -> Option<PathBuf> {
+    match database {
+        Database::Sqlite(file) => Some(file.with_extension("files")),
+        Database::Postgres(_) => None,
+    }
+}
+
 /// `vtwasm` in the user's data folder.
 fn data_folder() -> Result<PathBuf> {
     let set = |name| {
@@ -256,7 +276,7 @@ fn data_folder() -> Result<PathBuf> {
 
 fn explained(error: Error, options: &Options) -> anyhow::Error {
     let hint = match (&error, &options.database) {
-        (Error::Io { .. }, _) => "choose another with --listen or --database",
+        (Error::Io { .. }, _) => "choose another with --listen, --database or --files",
         (Error::Database(_), Database::Postgres(_)) => {
             "see that PostgreSQL runs there, and that the user may make tables"
         }

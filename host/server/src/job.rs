@@ -1,10 +1,11 @@
 //! A job: what is submitted, and what is told of it.
 
 use crate::error::{Error, Result};
+use crate::store::is_hash;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 /// Where a job is, in Celery's words.
@@ -72,8 +73,17 @@ pub struct Submission {
     pub name: Option<String>,
     /// Python code. If it has a function `main`, that is called with the arguments, and what it
     /// returns is the result.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schema(example = "def main(n):\n    return n * n")]
     pub source: String,
+    /// In place of `source`, a zip of Python code: the SHA-256 of a file of the tenant's. Python imports from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<String>,
+    /// What is run of the bundle: `package.module:function`, which is called as `main` is; or a module, which is run as
+    /// a program, as `python -m` does it. Without, its `__main__`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "shop.reports:yearly")]
+    pub entry: Option<String>,
     /// An object for keyword arguments of `main`, or an array for positional ones.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     #[schema(value_type = Option<Object>)]
@@ -88,6 +98,10 @@ pub struct Submission {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 64, example = json!(["SHOP_PASSWORD"]))]
     pub secrets: Vec<String>,
+    /// Files of the tenant's, as it put them: where the job finds each below `/input`, and its SHA-256.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"prices.csv": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}))]
+    pub files: BTreeMap<String, String>,
     /// Less than what the tenant allows for one job.
     #[serde(default)]
     pub limits: Limits,
@@ -138,7 +152,13 @@ pub struct Limits {
     /// Threads besides the main one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
+    /// Bytes written to files below `/output`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<u64>,
 }
+
+/// Of a job, given and left.
+pub(crate) const MOST_FILES: usize = 1000;
 
 /// A year: longer delays are mistakes.
 const LONGEST_SECONDS: f64 = 366.0 * 86_400.0;
@@ -151,8 +171,14 @@ impl Submission {
     pub fn check(&self) -> Result<()> {
         let seconds = |value: f64| (0.0..=LONGEST_SECONDS).contains(&value);
         let positive = |value: Option<f64>| value.is_none_or(|value| value > 0.0 && seconds(value));
-        let problem = if self.source.trim().is_empty() {
-            "source: it is empty"
+        let problem = if self.source.trim().is_empty() != self.bundle.is_some() {
+            "source: there is code in it, or a bundle in its place"
+        } else if !self.bundle.iter().all(|hash| is_hash(hash)) {
+            "bundle: the SHA-256 of a zip, as 64 lower-case hexadecimal digits"
+        } else if self.entry.is_some() && self.bundle.is_none() {
+            "entry: it is of a bundle"
+        } else if !self.entry.iter().all(|entry| is_entry(entry)) {
+            "entry: `package.module:function`, or a module"
         } else if self.name.as_deref().is_some_and(|name| !is_title(name)) {
             "name: one line of 1 to 200 characters"
         } else if !matches!(self.arguments, Value::Null | Value::Object(_) | Value::Array(_)) {
@@ -163,6 +189,12 @@ impl Submission {
             "environment: a value has a NUL"
         } else if self.secrets.len() > 64 || !self.secrets.iter().all(|name| is_variable(name)) {
             "secrets: at most 64 names of secrets"
+        } else if self.files.len() > MOST_FILES {
+            "files: at most 1000"
+        } else if !self.files.values().all(|hash| is_hash(hash)) {
+            "files: each has its SHA-256, as 64 lower-case hexadecimal digits"
+        } else if !are_paths(self.files.keys()) {
+            "files: a path is relative, without `..`, of at most 1024 bytes, and no other file's folder"
         } else if !(-9..=9).contains(&self.priority) {
             "priority: from -9 to 9"
         } else if !(0..=100).contains(&self.retries) {
@@ -186,6 +218,30 @@ impl Submission {
 
 fn is_title(name: &str) -> bool {
     (1..=200).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+}
+
+/// `package.module:function`, or `package.module`.
+fn is_entry(entry: &str) -> bool {
+    let is_name = |name: &str| {
+        name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_numeric())
+    };
+    let is_path = |path: &str| path.split('.').all(|name| !name.is_empty() && is_name(name));
+    let (module, function) = entry.split_once(':').unwrap_or((entry, "main"));
+    entry.len() <= 1024 && is_path(module) && is_path(function)
+}
+
+/// Whether these are files' paths below one folder; in their order.
+fn are_paths<'a>(paths: impl Iterator<Item = &'a String>) -> bool {
+    let mut files = BTreeSet::new();
+    let mut is_path = |path: &'a String| {
+        let is_part = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= 255;
+        let mut folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let free = !folders.any(|folder| files.contains(folder));
+        files.insert(path.as_str());
+        free && path.len() <= 1024 && path.split('/').all(is_part) && !path.contains('\0')
+    };
+    // What is a folder of another comes before it.
+    paths.into_iter().all(&mut is_path)
 }
 
 pub(crate) fn is_variable(name: &str) -> bool {
@@ -228,7 +284,7 @@ pub struct Job {
     pub finished: Option<Time>,
     /// It runs, and will be ended.
     pub cancel_requested: bool,
-    /// The limit that its last attempt hit: `cpu_time`, `wall_time`, `output` or `memory`.
+    /// The limit that its last attempt hit: `cpu_time`, `wall_time`, `output`, `memory` or `files`.
     pub limit: Option<String>,
     /// What went wrong in its last attempt.
     #[schema(example = "ValueError: no such customer")]
@@ -250,6 +306,28 @@ pub struct Usage {
     pub memory: i64,
     /// Bytes that were written to stdout and stderr.
     pub output: i64,
+}
+
+/// A file that is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct StoredFile {
+    /// What it is asked for by: 64 hexadecimal digits.
+    #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    pub sha256: String,
+    /// Its length.
+    pub bytes: i64,
+}
+
+/// A file that a job has left.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct JobFile {
+    /// Where, below `/output`.
+    #[schema(example = "reports/2025.csv")]
+    pub path: String,
+    /// What it is asked for by.
+    pub sha256: String,
+    /// Its length.
+    pub bytes: i64,
 }
 
 /// A piece of what a job wrote.
@@ -316,4 +394,39 @@ pub struct Hour {
     pub cpu_time: f64,
     /// Seconds that they took.
     pub wall_time: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{are_paths, is_entry};
+
+    #[test]
+    fn an_entry_is_a_module_and_perhaps_a_function() {
+        for fine in ["a", "a.b_1", "a.b:c", "a:b.c", "__main__", "ä:run"] {
+            assert!(is_entry(fine), "{fine:?}");
+        }
+        for wrong in [
+            "", ":", "a:", ":b", "a..b", "a.b:c:d", "a b", "1a", "a-b", "../a", "a/b", "a\0",
+        ] {
+            assert!(!is_entry(wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn no_path_leads_out_and_none_is_another_s_folder() {
+        let fine = |paths: &[&str]| {
+            let mut paths = paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+            paths.sort();
+            are_paths(paths.iter())
+        };
+        assert!(fine(&["a", "b/c", "b/d", "b.x", "b-", "ä €", ".hidden", "..."]));
+        for wrong in [
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a/.", "a\0",
+        ] {
+            assert!(!fine(&[wrong]), "{wrong:?}");
+        }
+        assert!(!fine(&[&"x".repeat(256)]) && !fine(&[&"x/".repeat(520)]));
+        // Between the two there is one that sorts before a slash.
+        assert!(!fine(&["b", "b-", "b/c"]) && !fine(&["b", "b/c/d"]));
+    }
 }

@@ -5,9 +5,10 @@
 //! - [`api`]: HTTP, and who may ask for what;
 //! - [`job`], [`tenant`], [`secret`]: what is asked for, and what is told;
 //! - [`store`]: where it is kept; [`store::queue`](store) decides who is next;
+//! - [`files`]: where the bytes of tenants' files are;
 //! - [`worker`]: takes jobs while it has slots, keeps its leases, drains;
 //! - [`run`]: one job in its sandbox; [`output`]: what it writes, on its way into the store;
-//! - [`serve`]: all of it as one service; [`wake`]: news between its parts;
+//! - [`serve`]: all of it as one service; [`sweep`]: what goes some time later; [`wake`]: news between its parts;
 //! - [`error`], [`id`], [`time`].
 
 #![allow(
@@ -17,6 +18,7 @@
 
 mod api;
 mod error;
+mod files;
 mod id;
 mod job;
 mod linger;
@@ -25,6 +27,7 @@ mod run;
 mod secret;
 mod serve;
 mod store;
+mod sweep;
 mod tenant;
 mod time;
 mod wake;
@@ -32,10 +35,12 @@ mod worker;
 
 pub use api::{openapi, router};
 pub use error::{Error, Result};
-pub use job::{Attempt, Chunk, Figures, Hour, Job, Limits, State, Submission, Usage};
+pub use files::Files;
+pub use job::{Attempt, Chunk, Figures, Hour, Job, JobFile, Limits, State, StoredFile, Submission, Usage};
 pub use secret::{Key, Secret};
 pub use serve::{Database, Options, Role, Service};
 pub use store::{Claimed, End, Page, Store, Submitted, Verdict, WorkerInfo};
+pub use sweep::Keep;
 pub use tenant::{Caller, Quotas, Rules, Scope, Tenant, Token};
 pub use time::Time;
 pub use worker::{Worker, WorkerOptions};

@@ -1,15 +1,18 @@
 //! One job in a sandbox of its own.
 
 use crate::error::{Error, Result};
-use crate::job::{Submission, Usage};
+use crate::files::Room;
+use crate::job::{JobFile, MOST_FILES, StoredFile, Submission, Usage};
 use crate::output::{Stream, streams};
 use crate::store::{Claimed, End, Store, Verdict};
 use serde::de::IgnoredAny;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime;
 use vtwasm::{
-    Builder, Handle, HostError, Input, Limit, Outcome, Output, Python, Report, Sandbox, Snapshot, Value,
+    Access, Builder, Handle, HostError, Input, Limit, Outcome, Output, Python, Report, Sandbox, Snapshot,
+    Value,
 };
 
 /// Defines what the interpreter runs: `run()`, which asks for the job's code.
@@ -106,19 +109,11 @@ pub(crate) async fn run(
     let said = Arc::new(Mutex::new(Said::default()));
     let (stdout, stderr, gatherer) = streams();
     let run = async {
-        // They are nowhere but in the sandbox.
-        let secrets = match store.open_secrets(&job.tenant, &job.submission.secrets).await {
-            Ok(secrets) => secrets,
-            Err(Error::Database(_)) => {
-                let end = failed("its secrets could not be read from the database".into());
-                return End {
-                    verdict: Verdict::GivenBack,
-                    ..end
-                };
-            }
-            Err(error) => return failed(error.to_string()),
+        let (secrets, place) = match prepared(store, job).await {
+            Ok(prepared) => prepared,
+            Err(end) => return end,
         };
-        let sandbox = match sandbox(start, job, &secrets, [stdout, stderr], &said) {
+        let sandbox = match sandbox(start, job, &secrets, place.as_ref(), [stdout, stderr], &said) {
             Ok(sandbox) => sandbox,
             Err(error) => return failed(format!("the sandbox cannot be made: {}", chain(&error))),
         };
@@ -126,7 +121,7 @@ pub(crate) async fn run(
         match sandboxes.spawn(sandbox.run()).await {
             Ok(Ok(report)) => {
                 let said = std::mem::take(&mut *said.lock().expect("no code panics with the lock"));
-                end(&report, said, brake.why())
+                with_files(end(&report, said, brake.why()), store, job, place.as_ref()).await
             }
             Ok(Err(error)) => failed(format!("vtwasm failed: {}", chain(&error))),
             Err(_) => failed("vtwasm failed: its run panicked".into()),
@@ -154,15 +149,123 @@ pub(crate) async fn run(
     )
 }
 
+/// Secrets by name; they are nowhere but in the sandbox.
+type Secrets = Vec<(String, String)>;
+
+/// What a job needs besides its code: its secrets, and its folders. Or how it ends without.
+async fn prepared(store: &Store, job: &Claimed) -> Result<(Secrets, Option<Place>), End> {
+    let prepared = async {
+        let secrets = store.open_secrets(&job.tenant, &job.submission.secrets).await?;
+        Ok((secrets, Place::new(store, job).await?))
+    };
+    prepared.await.map_err(|error: Error| match error {
+        Error::Database(_) => End {
+            verdict: Verdict::GivenBack,
+            ..failed("what it needs could not be read from the database".into())
+        },
+        Error::Io { .. } => failed(chain(&error)),
+        error => failed(error.to_string()),
+    })
+}
+
+/// A job's folders on the disk.
+struct Place {
+    room: Room,
+    input: Option<PathBuf>,
+    bundle: Option<PathBuf>,
+    output: Option<PathBuf>,
+}
+
+impl Place {
+    /// Nothing, if the job has no folders.
+    async fn new(store: &Store, job: &Claimed) -> Result<Option<Place>> {
+        let Submission { files, bundle, .. } = &job.submission;
+        let (given, bundle) = (!files.is_empty(), bundle.is_some());
+        let files = match store.files() {
+            Ok(files) if given || bundle || job.rules.written > 0 => files,
+            Err(error) if given || bundle => return Err(error),
+            _ => return Ok(None),
+        };
+        let room = files.room()?;
+        let mut place = Place {
+            input: None,
+            bundle: None,
+            output: (job.rules.written > 0).then(|| room.output()).transpose()?,
+            room,
+        };
+        for (role, wanted, shown) in [
+            ("input", given, &mut place.input),
+            ("bundle", bundle, &mut place.bundle),
+        ] {
+            if wanted {
+                let folder = place.room.folder(role);
+                files.show(&folder, store.given(&job.id, role).await?).await?;
+                *shown = Some(folder);
+            }
+        }
+        Ok(Some(place))
+    }
+
+    fn mount(&self, builder: &mut Builder) -> vtwasm::Result<()> {
+        for (folder, guest, access) in [
+            (&self.input, "/input", Access::Read),
+            (&self.bundle, "/bundle", Access::Read),
+            (&self.output, "/output", Access::ReadWrite),
+        ] {
+            if let Some(folder) = folder {
+                builder.mount(folder, guest, access)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The end of a run with the files that it has left, which are kept. One that has left more than it may is a failure.
+async fn with_files(end: End, store: &Store, job: &Claimed, place: Option<&Place>) -> End {
+    let Some(place) = place.filter(|place| place.output.is_some()) else {
+        return end;
+    };
+    if matches!(end.verdict, Verdict::Revoked | Verdict::GivenBack) {
+        return end;
+    }
+    let most = job.rules.limits(&job.submission.limits).written;
+    let kept = async {
+        let mut kept = Vec::new();
+        for (path, file) in place.room.left(MOST_FILES, most.unwrap_or(u64::MAX)).await? {
+            let file = store.put_file(&job.tenant, file).await;
+            let StoredFile { sha256, bytes } = file.map_err(|error| match error {
+                Error::Database(_) | Error::Io { .. } => "its files could not be kept".to_owned(),
+                error => error.to_string(),
+            })?;
+            kept.push(JobFile { path, sha256, bytes });
+        }
+        Ok(kept)
+    };
+    match kept.await {
+        Ok(files) => End { files, ..end },
+        // What went wrong first is what is told.
+        Err(_) if end.error.is_some() => end,
+        Err::<_, String>(error) => End {
+            limit: Some("files"),
+            usage: end.usage,
+            exit_code: end.exit_code,
+            ..failed(error)
+        },
+    }
+}
+
 fn sandbox(
     start: &Start,
     job: &Claimed,
     secrets: &[(String, String)],
+    place: Option<&Place>,
     [stdout, stderr]: [Stream; 2],
     said: &Arc<Mutex<Said>>,
 ) -> Result<Sandbox> {
     let Submission {
         source,
+        bundle,
+        entry,
         arguments,
         stdin,
         environment,
@@ -190,9 +293,15 @@ fn sandbox(
         builder.certificates(certificates)?;
     }
     builder.network(network);
+    if let Some(place) = place {
+        place.mount(&mut builder)?;
+    }
+    // Of a bundle without an entry this is its `__main__`.
+    let entry = bundle.as_ref().map(|_| entry.as_deref().unwrap_or("__main__"));
     let submission = Value::List(vec![
         source.as_str().into(),
         arguments.to_string().as_str().into(),
+        entry.map_or(Value::None, Value::from),
     ]);
     builder.host_function(MODULE, "submission", move |_| {
         let submission = submission.clone();
@@ -308,6 +417,7 @@ fn failed(error: String) -> End {
         error: Some(error.replace('\0', "\u{fffd}")),
         exit_code: None,
         result: None,
+        files: Vec::new(),
         usage: Usage::default(),
     }
 }

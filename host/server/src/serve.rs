@@ -2,9 +2,11 @@
 
 use crate::api;
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::linger::Linger;
 use crate::secret::Key;
 use crate::store::Store;
+use crate::sweep::{Keep, sweep};
 use crate::tenant::{Quotas, Scope};
 use crate::worker::{Worker, WorkerOptions};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -58,6 +60,10 @@ pub struct Options {
     pub worker: WorkerOptions,
     /// What seals secrets; all processes need the same.
     pub key: Option<Key>,
+    /// A folder for files; all processes need the same.
+    pub files: Option<PathBuf>,
+    /// How long what is done with is kept.
+    pub keep: Keep,
 }
 
 /// A service that is ready to run.
@@ -65,6 +71,7 @@ pub struct Service {
     listener: TcpListener,
     state: api::State,
     role: Role,
+    keep: Keep,
     first_token: Option<String>,
 }
 
@@ -88,6 +95,10 @@ impl Service {
             Some(key) => store.with_key(key.clone()),
             None => store,
         };
+        let store = match &options.files {
+            Some(folder) => store.with_files(Files::in_folder(folder)?),
+            None => store,
+        };
         let listener = TcpListener::bind(options.listen).await;
         let listener = listener.map_err(|source| failed(format!("listen on {}", options.listen), source))?;
         let first_token = match options.role {
@@ -102,6 +113,7 @@ impl Service {
             listener,
             state: api::State::new(store, worker),
             role: options.role,
+            keep: options.keep.clone(),
             first_token,
         })
     }
@@ -131,7 +143,11 @@ impl Service {
             self.state.leave();
         };
         match self.state.worker() {
-            Some(worker) => worker.work(leave).await,
+            Some(worker) => {
+                let sweeping = tokio::spawn(sweep(self.state.store().clone(), self.keep));
+                worker.work(leave).await;
+                sweeping.abort();
+            }
             None => leave.await,
         }
         drop(closing);

@@ -37,6 +37,9 @@ pub struct Quotas {
     /// From 1 to 744, a month.
     #[schema(minimum = 1, maximum = 744)]
     pub cpu_hours: i64,
+    /// Bytes of files that are kept for it: those that it put, and those that its jobs left.
+    #[schema(minimum = 0)]
+    pub artifact_bytes: i64,
     /// For each job.
     pub rules: Rules,
 }
@@ -48,6 +51,7 @@ impl Default for Quotas {
             max_queued: 100_000,
             cpu_time: None,
             cpu_hours: 24,
+            artifact_bytes: 1 << 30,
             rules: Rules::default(),
         }
     }
@@ -69,6 +73,8 @@ pub struct Rules {
     pub threads: u32,
     /// Sockets at once.
     pub sockets: u32,
+    /// Bytes written to files below `/output`, which the job leaves; 0: there is no such folder.
+    pub written: u64,
     /// Bytes of its result, as JSON.
     pub result: usize,
     /// The highest priority that it may ask for.
@@ -86,6 +92,7 @@ impl Default for Rules {
             output: 1 << 20,
             threads: 1_000,
             sockets: 256,
+            written: 64 << 20,
             result: 1 << 20,
             priority: 0,
             network: Vec::new(),
@@ -101,8 +108,8 @@ impl Quotas {
     pub fn check(&self) -> Result<()> {
         let rules = &self.rules;
         let seconds = |value: f64| value > 0.0 && value <= 366.0 * 86_400.0;
-        let problem = if self.max_running < 0 || self.max_queued < 0 {
-            "max_running and max_queued are not negative"
+        let problem = if self.max_running < 0 || self.max_queued < 0 || self.artifact_bytes < 0 {
+            "max_running, max_queued and artifact_bytes are not negative"
         } else if self.cpu_time.is_some_and(|time| !(time > 0.0 && time < 1e12))
             || !(1..=744).contains(&self.cpu_hours)
         {
@@ -132,6 +139,7 @@ impl Rules {
         limits.output = Some(asked.output.unwrap_or(self.output).min(self.output));
         limits.threads = asked.threads.unwrap_or(self.threads).min(self.threads);
         limits.sockets = self.sockets;
+        limits.written = Some(asked.written.unwrap_or(self.written).min(self.written));
         limits
     }
 

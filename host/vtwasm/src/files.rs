@@ -1,7 +1,7 @@
 //! Files: wasmtime-wasi's, but what is written to them counts for the sandbox's limit.
 //!
-//! Ones that count first take the place of its functions that write. A write that would go over the limit
-//! is EDQUOT, and nothing of it is written. And only files and folders are opened: a named pipe, a terminal or another
+//! Ones that count first take the place of its functions that write, and of those that make files, folders and
+//! links. What would go over the limit is EDQUOT, and nothing of it is done. And only files and folders are opened: a named pipe, a terminal or another
 //! device would hold the host's thread until somebody writes to it.
 
 use crate::imports::State;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource};
+use wasmtime::component::{Linker, LinkerInstance, Resource};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -112,12 +112,19 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             DescriptorFlags,
         )| {
             Box::new(async move {
-                let mut files = store.data_mut().filesystem();
+                let state = store.data_mut();
+                let account = state.memory.account().clone();
+                let mut files = state.filesystem();
                 let there = Resource::new_borrow(folder.rep());
                 // No guest can make one of these, and nothing else of this one runs in between.
-                let found = files.stat_at(there, path_flags, path.clone()).await;
-                if found.is_ok_and(|found| !is_file_or_folder(found.type_)) {
-                    return Ok((Err(ErrorCode::Unsupported),));
+                match files.stat_at(there, path_flags, path.clone()).await {
+                    Ok(found) if !is_file_or_folder(found.type_) => {
+                        return Ok((Err(ErrorCode::Unsupported),));
+                    }
+                    Err(_) if open_flags.contains(OpenFlags::CREATE) && !account.add_made() => {
+                        return Ok((Err(ErrorCode::Quota),));
+                    }
+                    _ => {}
                 }
                 answer(files.open_at(folder, path_flags, path, open_flags, flags).await)
             })
@@ -143,6 +150,55 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
                 let state = store.data_mut();
                 let account = state.memory.account().clone();
                 answer(set_size(&mut state.filesystem(), &account, file, size).await)
+            })
+        },
+    )?;
+    add_makers(&mut instance)
+}
+
+/// What makes something that is there afterwards.
+fn add_makers(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    instance.func_wrap_async(
+        "[method]descriptor.create-directory-at",
+        |mut store: StoreContextMut<'_, State>, (folder, path): (Resource<Descriptor>, String)| {
+            Box::new(async move {
+                let state = store.data_mut();
+                if !state.memory.account().add_made() {
+                    return Ok((Err(ErrorCode::Quota),));
+                }
+                answer(state.filesystem().create_directory_at(folder, path).await)
+            })
+        },
+    )?;
+    instance.func_wrap_async(
+        "[method]descriptor.symlink-at",
+        |mut store: StoreContextMut<'_, State>,
+         (folder, to, path): (Resource<Descriptor>, String, String)| {
+            Box::new(async move {
+                let state = store.data_mut();
+                if !state.memory.account().add_made() {
+                    return Ok((Err(ErrorCode::Quota),));
+                }
+                answer(state.filesystem().symlink_at(folder, to, path).await)
+            })
+        },
+    )?;
+    instance.func_wrap_async(
+        "[method]descriptor.link-at",
+        |mut store: StoreContextMut<'_, State>,
+         (folder, follow, path, other, new): (
+            Resource<Descriptor>,
+            PathFlags,
+            String,
+            Resource<Descriptor>,
+            String,
+        )| {
+            Box::new(async move {
+                let state = store.data_mut();
+                if !state.memory.account().add_made() {
+                    return Ok((Err(ErrorCode::Quota),));
+                }
+                answer(state.filesystem().link_at(folder, follow, path, other, new).await)
             })
         },
     )

@@ -25,7 +25,7 @@ pub struct Limits {
     /// Bytes written to stdout and stderr together. None by default.
     pub output: Option<u64>,
     /// Bytes written to files, and bytes that truncating adds to them, however much is removed again: `OSError`
-    /// (EDQUOT) beyond. None by default.
+    /// (EDQUOT) beyond; as it is for more files, folders and links that are made than this has KiB. None by default.
     pub written: Option<u64>,
     /// Descriptors open at once: files, sockets, pipes and their like, and the three standard streams. `OSError`
     /// (EMFILE) beyond. At most 65,536, which is the default. Of files and folders, some 120 can be open at once.
@@ -50,6 +50,9 @@ impl Default for Limits {
     }
 }
 
+/// What an empty file takes of the host, about.
+const MADE_BYTES: u64 = 1024;
+
 /// What one sandbox uses, readable from any thread.
 #[derive(Debug)]
 pub(crate) struct Account {
@@ -69,7 +72,9 @@ pub(crate) struct Account {
     output: AtomicU64,
     /// Bytes written to files.
     written: AtomicU64,
-    /// Of them.
+    /// Files, folders and links that were made, or were to be.
+    made: AtomicU64,
+    /// Of bytes.
     written_limit: u64,
     /// A bit for each [`Limit`] that was reached.
     reached: AtomicU32,
@@ -86,6 +91,7 @@ impl Account {
             input: AtomicU64::new(0),
             output: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            made: AtomicU64::new(0),
             written_limit: limits.written.unwrap_or(u64::MAX),
             reached: AtomicU32::new(0),
         })
@@ -143,6 +149,15 @@ impl Account {
         };
         let (relaxed, written) = (Ordering::Relaxed, &self.written);
         let fits = written.fetch_update(relaxed, relaxed, added).is_ok();
+        if !fits {
+            self.reach(Limit::Written);
+        }
+        fits
+    }
+
+    /// False if one more file, folder or link would be over the limit.
+    pub(crate) fn add_made(&self) -> bool {
+        let fits = self.made.fetch_add(1, Ordering::Relaxed) < self.written_limit.div_ceil(MADE_BYTES);
         if !fits {
             self.reach(Limit::Written);
         }

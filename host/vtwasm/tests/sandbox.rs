@@ -125,6 +125,36 @@ print('and on')";
 }
 
 #[tokio::test]
+async fn what_is_made_counts_and_what_is_there_already_does_not() {
+    let code = r"
+import errno, os
+def made(make):
+    try:
+        for n in range(1000): make(f'/data/{make.__name__}{n}')
+    except OSError as error: print(errno.errorcode[error.errno], end=' ')
+    print(n)
+def again(path): open('/data/a', 'w').close()
+def file(path): open(path, 'x').close()
+def folder(path): os.mkdir(path)
+def link(path): os.link('/data/a', path)
+def symlink(path): os.symlink('a', path)
+for make in (again, file, folder, link, symlink): made(make)
+os.remove('/data/a')
+made(again)";
+    let folder = tempfile::tempdir().unwrap();
+    let mut builder = program(code);
+    builder.limits(limits(|limits| limits.written = Some(101 * 1024 - 1)));
+    let report = run(builder.mount(&folder, "/data", Access::ReadWrite).unwrap()).await;
+    let expected = "999\nEDQUOT 100\nEDQUOT 0\nEDQUOT 0\nEDQUOT 0\nEDQUOT 0\n";
+    assert_eq!(text(&report.stdout), expected, "{}", text(&report.stderr));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 100);
+    assert_eq!(
+        (report.usage.written, &*report.reached),
+        (0, &[Limit::Written][..])
+    );
+}
+
+#[tokio::test]
 async fn the_report_names_the_limits_that_were_reached_whatever_came_of_it() {
     let go_on =
         |statement: &str| format!("import os, threading, time\ntry:\n {statement}\nexcept Exception: pass");

@@ -1,11 +1,18 @@
 //! One request to a service, over a connection of its own.
 
-use anyhow::{Context, Result};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::{Method, Request, Response, Uri, header};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use anyhow::{Context as _, Result};
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Frame, Incoming, SizeHint};
+use hyper::{Method, Request, Response, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 
 use crate::failure::Failure;
@@ -49,6 +56,40 @@ impl Client {
 
     /// Sends a request; an answer that is a problem is an error.
     pub async fn send(&self, request: Asking<'_>) -> Result<Response<Incoming>> {
+        succeeded(self.answer(request, Body::default()).await?).await
+    }
+
+    /// The name of a file at the service, which gets it if it has not got it.
+    pub async fn put(&self, path: &Path) -> Result<String> {
+        let cannot = |error: io::Error| Failure::usage(format!("can't read {}: {error}", path.display()));
+        let mut file = File::open(path).map_err(cannot)?;
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match file.read(&mut buffer).map_err(cannot)? {
+                0 => break,
+                read => hash.update(&buffer[..read]),
+            }
+        }
+        let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let asking = |method, path| Asking {
+            method,
+            path,
+            headers: &[],
+            body: None,
+        };
+        let there = format!("/v1/files/{hash}");
+        let there = self.answer(asking(Method::HEAD, &there), Body::default()).await?;
+        if there.status() != StatusCode::OK {
+            file.rewind().map_err(cannot)?;
+            let left = file.metadata().map_err(cannot)?.len();
+            let body = Body::File(file, left);
+            succeeded(self.answer(asking(Method::PUT, "/v1/files"), body).await?).await?;
+        }
+        Ok(hash)
+    }
+
+    async fn answer(&self, request: Asking<'_>, file: Body) -> Result<Response<Incoming>> {
         let server = &self.authority;
         let stream = TcpStream::connect(server).await;
         let stream = stream.map_err(|error| {
@@ -74,27 +115,13 @@ impl Client {
         let body = match body {
             Some(json) => {
                 building = building.header(header::CONTENT_TYPE, "application/json");
-                Full::new(Bytes::from(json.to_string()))
+                Body::Bytes(Bytes::from(json.to_string()))
             }
-            None => Full::default(),
+            None => file,
         };
         let request = building.body(body).context("making the request")?;
         let response = sender.send_request(request).await;
-        let response = response.with_context(|| format!("asking the service at {server}"))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let (status, body) = (
-            response.status(),
-            response.into_body().collect().await?.to_bytes(),
-        );
-        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let detail = problem["detail"].as_str().map(str::to_owned);
-        let message = detail.unwrap_or_else(|| format!("the service answered {status}"));
-        Err(match status.as_u16() {
-            400..500 => Failure::usage(message).into(),
-            _ => Failure::host(message).into(),
-        })
+        response.with_context(|| format!("asking the service at {server}"))
     }
 
     /// Sends a request and gives its answer as JSON.
@@ -115,10 +142,88 @@ impl Client {
     }
 }
 
+/// The response, unless it is a problem.
+async fn succeeded(response: Response<Incoming>) -> Result<Response<Incoming>> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = response.into_body().collect().await?.to_bytes();
+    let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let detail = problem["detail"].as_str().map(str::to_owned);
+    let message = detail.unwrap_or_else(|| format!("the service answered {status}"));
+    Err(match status.as_u16() {
+        400..500 => Failure::usage(message).into(),
+        _ => Failure::host(message).into(),
+    })
+}
+
+/// What is sent.
+enum Body {
+    Bytes(Bytes),
+    /// And how much of it is still to be read.
+    File(File, u64),
+}
+
+impl Default for Body {
+    fn default() -> Body {
+        Body::Bytes(Bytes::new())
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let piece = match &mut *self {
+            Body::Bytes(bytes) => std::mem::take(bytes),
+            Body::File(file, left) => {
+                let mut piece = Vec::new();
+                // Nothing else is done meanwhile.
+                match file.take((*left).min(64 << 10)).read_to_end(&mut piece) {
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                    Ok(0) if *left > 0 => {
+                        let error = io::Error::other("the file became shorter");
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    Ok(read) => *left -= read as u64,
+                }
+                piece.into()
+            }
+        };
+        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.size_hint().exact() == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match self {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::File(_, left) => *left,
+        })
+    }
+}
+
 /// A request.
 pub struct Asking<'a> {
     pub method: Method,
     pub path: &'a str,
     pub headers: &'a [(&'a str, &'a str)],
     pub body: Option<&'a Value>,
+}
+
+/// Writes what comes.
+pub async fn copy(mut body: Incoming, to: &mut impl io::Write) -> Result<()> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(bytes) = frame.context("reading the service's answer")?.into_data() {
+            to.write_all(&bytes)?;
+        }
+    }
+    Ok(to.flush()?)
 }

@@ -1,15 +1,16 @@
-//! `vtwasm job`, `vtwasm secret` and `vtwasm tenant`: what asks a service.
+//! `vtwasm job`, `vtwasm file`, `vtwasm secret` and `vtwasm tenant`: what asks a service.
 
+mod files;
 mod follow;
 mod http;
 mod submit;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use http_body_util::BodyExt;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -17,6 +18,8 @@ use crate::failure::Failure;
 use crate::units;
 use http::{Asking, Client};
 use submit::Submit;
+
+pub use files::{FileOptions, file};
 
 /// Which service is asked.
 #[derive(Debug, Args)]
@@ -84,6 +87,14 @@ enum JobCommand {
     Result {
         /// The job
         id: String,
+    },
+    /// List the files that a job has left in /output, or fetch them
+    Files {
+        /// The job
+        id: String,
+        /// Fetch them into this folder
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
     },
     /// See that a job does not start any more, or end it
     Cancel {
@@ -215,16 +226,13 @@ async fn job_command(client: &Client, command: &JobCommand) -> Result<u8> {
                 headers: &[],
                 body: None,
             };
-            let mut body = client.send(asking).await?.into_body();
-            while let Some(frame) = body.frame().await {
-                if let Ok(bytes) = frame.context("reading the log")?.into_data() {
-                    io::stdout().write_all(&bytes)?;
-                }
-            }
+            let body = client.send(asking).await?.into_body();
+            http::copy(body, &mut io::stdout()).await?;
         }
         JobCommand::Result { id } => {
             print_json(&client.json(Method::GET, &path(id, "/result"), None).await?)?
         }
+        JobCommand::Files { id, to } => files::left(client, id, to.as_deref()).await?,
         JobCommand::Cancel { id } => state_of(&client.json(Method::POST, &path(id, "/cancel"), None).await?)?,
         JobCommand::Retry { id } => state_of(&client.json(Method::POST, &path(id, "/retry"), None).await?)?,
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -22,13 +22,14 @@ If the code has a function `main`, it is called with the arguments, and what it 
 Examples:
   vtwasm job submit report.py --arguments '{\"year\": 2025}'
   vtwasm job submit -c 'print(1)' --follow
+  vtwasm job submit shop.zip --entry shop.reports:yearly --file prices.csv=data/2025.csv
   vtwasm job submit nightly.py --delay 2h --retries 3 --key nightly-2025-11-23";
 
 /// The flags and arguments of `vtwasm job submit`.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Submit {
-    /// The file of Python code, or - for stdin
+    /// The file of Python code, or - for stdin; or a zip of code
     #[arg(
         value_name = "FILE",
         required_unless_present = "code",
@@ -39,6 +40,14 @@ pub struct Submit {
     /// The code itself
     #[arg(short = 'c', value_name = "CODE")]
     code: Option<String>,
+
+    /// What is run of a zip: package.module:function, or a module; else its __main__
+    #[arg(long, value_name = "ENTRY", requires = "file")]
+    entry: Option<String>,
+
+    /// Give it a file, which it finds as /input/PATH; may be repeated
+    #[arg(long = "file", value_name = "PATH=FILE")]
+    files: Vec<String>,
 
     /// What `main` is called with, as JSON: an object for keywords, or an array
     #[arg(long, value_name = "JSON")]
@@ -100,7 +109,7 @@ pub struct Submit {
 impl Submit {
     /// Sends it, and prints the job's id.
     pub async fn send(&self, client: &Client) -> Result<u8> {
-        let body = self.body()?;
+        let body = self.body(client).await?;
         let key = self.key.as_deref().map(|key| ("idempotency-key", key));
         let headers = key.into_iter().collect::<Vec<_>>();
         let asking = Asking {
@@ -120,7 +129,7 @@ impl Submit {
         Ok(u8::from(job["state"] != "SUCCESS"))
     }
 
-    fn body(&self) -> Result<Value> {
+    pub async fn body(&self, client: &Client) -> Result<Value> {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         let mut limits = Map::new();
         for (name, value) in [
@@ -137,10 +146,26 @@ impl Submit {
             })?;
             environment.insert(name.to_owned(), value.into());
         }
+        let mut files = Map::new();
+        for given in &self.files {
+            let (path, file) = given.split_once('=').ok_or_else(|| {
+                Failure::usage(format!("--file {given}: there is no file")).hint("write --file PATH=FILE")
+            })?;
+            files.insert(path.to_owned(), client.put(Path::new(file)).await?.into());
+        }
+        let (source, bundle) = match &self.file {
+            Some(file) if file.extension().is_some_and(|extension| extension == "zip") => {
+                (None, Some(client.put(file).await?))
+            }
+            _ => (Some(self.source()?), None),
+        };
         let stdin = self.stdin.as_ref().map(read).transpose()?;
         let arguments = self.arguments.as_deref().map(super::parsed).transpose()?;
         Ok(json!({
-            "source": self.source()?,
+            "source": source.unwrap_or_default(),
+            "bundle": bundle,
+            "entry": self.entry,
+            "files": files,
             "arguments": arguments.unwrap_or_default(),
             "stdin": stdin.unwrap_or_default(),
             "environment": environment,

@@ -306,6 +306,42 @@ fn a_job_is_submitted_followed_listed_and_asked_for_by_commands() {
 }
 
 #[test]
+fn files_go_to_a_job_and_come_back_by_commands() {
+    let database = Database::sqlite();
+    let service = Process::start(&database.address, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    // In several pieces, and with bytes that are no text.
+    let large = (0..300_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
+    std::fs::write(at("large"), &large).unwrap();
+    std::fs::write(at("make.py"), "import zipfile\nwith zipfile.ZipFile('/output/app.zip', 'w') as zip:\n    zip.writestr('app.py', 'def run(name):\\n    data = open(f\"/input/{name}\", \"rb\").read()\\n    open(\"/output/copy\", \"wb\").write(data)\\n    return len(data)')").unwrap();
+    let made = service.ask(&["job", "submit", &at("make.py")]);
+    service.over(&made);
+    service.ask(&["job", "files", &made, "--to", &at("made/here")]);
+    let bundle = at("made/here/app.zip");
+    let data = format!("--file=a b/x={}", at("large"));
+    let arguments = "--arguments=[\"a b/x\"]";
+    let id = service.ask(&["job", "submit", &bundle, "--entry=app:run", &data, arguments]);
+    let job = service.over(&id);
+    assert_eq!(job["state"], "SUCCESS", "{job}");
+    assert_eq!(service.ask(&["job", "result", &id]), "1200000");
+    let listed = service.ask(&["job", "files", &id]);
+    let (hash, rest) = listed.split_once("  ").unwrap();
+    assert_eq!(rest, "1200000  copy");
+    service.ask(&["file", "get", hash, "-o", &at("back")]);
+    assert!(std::fs::read(at("back")).unwrap() == large);
+    assert!(service.ask(&["file", "put", &at("large")]).starts_with(hash));
+    assert_eq!(service.ask(&["file", "list"]).lines().count(), 2);
+    let mut remove = service.command(&["file", "remove", hash]);
+    let refused = finish(&mut remove, b"", LIMIT).unwrap();
+    assert!(
+        refused.stderr.contains("a job has this file"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
 fn what_a_command_cannot_do_is_said_with_what_to_do_next() {
     let database = Database::sqlite();
     let service = Process::start(&database.address, &["--role=api"]);

@@ -3,6 +3,7 @@
 mod auth;
 mod dashboard;
 mod figures;
+mod files;
 mod jobs;
 mod logs;
 mod operation;
@@ -40,6 +41,7 @@ pub struct State {
     store: Store,
     worker: Option<Worker>,
     leaving: Arc<AtomicBool>,
+    uploads: files::Uploads,
 }
 
 impl State {
@@ -49,7 +51,12 @@ impl State {
             store,
             worker,
             leaving: Arc::default(),
+            uploads: files::Uploads::default(),
         }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub(crate) fn worker(&self) -> Option<&Worker> {
@@ -113,6 +120,10 @@ fn versioned() -> OpenApiRouter<State> {
         .routes(routes!(figures::figures))
         .routes(routes!(figures::me))
         .routes(routes!(figures::workers))
+        .routes(routes!(files::put, files::list))
+        .routes(routes!(files::get, files::remove))
+        .routes(routes!(files::left))
+        .routes(routes!(files::get_left))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(tenants::add, tenants::list))
@@ -122,6 +133,11 @@ fn versioned() -> OpenApiRouter<State> {
 }
 
 fn document_text(mut document: utoipa::openapi::OpenApi) -> String {
+    // Any number of parts, which is not to be said in OpenAPI.
+    let paths = &mut document.paths.paths;
+    if let Some(item) = paths.remove(files::LEFT) {
+        paths.insert(files::LEFT.replace("{*path}", "{path}"), item);
+    }
     let components = document.components.get_or_insert_default();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     components.add_security_scheme("token", bearer);
@@ -163,10 +179,15 @@ async fn careful(mut response: Response) -> Response {
 
 /// A body that comes slowly and a database that hangs hold nobody for ever.
 async fn in_time(request: Request, next: Next) -> Response {
-    match timeout(ANSWER_TIMEOUT, next.run(request)).await {
+    // A file takes as long as it is long; that it stands still is seen where it is read.
+    let most = match request.uri().path() {
+        "/v1/files" => files::LONGEST_PUT,
+        _ => ANSWER_TIMEOUT,
+    };
+    match timeout(most, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let detail = format!("no answer within {} s; try again", ANSWER_TIMEOUT.as_secs());
+            let detail = format!("no answer within {} s; try again", most.as_secs());
             Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
         }
     }

@@ -80,6 +80,8 @@ pub(super) struct Account {
     runs: i64,
     /// The sums of what they used.
     used: Usage,
+    /// Bytes of files that are kept for it.
+    stored: i64,
 }
 
 /// Get a tenant, and what its runs have used.
@@ -94,7 +96,13 @@ pub(super) async fn get(
 ) -> Result<Json<Account>, Problem> {
     let tenant = state.store.tenant(known(&id)?).await?;
     let (runs, used) = state.store.used(&id).await?;
-    Ok(Json(Account { tenant, runs, used }))
+    let [stored, _] = state.store.stored(&id).await?;
+    Ok(Json(Account {
+        tenant,
+        runs,
+        used,
+        stored,
+    }))
 }
 
 /// Replace a tenant's quotas.

@@ -1,5 +1,6 @@
 //! Jobs as their tenants reach them. Each statement names the tenant, so that nobody reaches another's.
 
+use super::files::Reference;
 use super::{Query, Store, Work, int, json, maybe_int, maybe_text, text};
 use crate::error::{Error, Result};
 use crate::id;
@@ -23,6 +24,9 @@ macro_rules! select {
         )
     };
 }
+
+/// A bundle's name in its folder.
+const BUNDLE: &str = "bundle.zip";
 
 /// A submission that was taken.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ impl Store {
         submission: &Submission,
     ) -> Result<Submitted> {
         submission.check()?;
-        let submitting = Submitting {
+        let mut submitting = Submitting {
             id: id::new("job"),
             tenant: tenant.to_owned(),
             name: submission.name.clone(),
@@ -65,7 +69,23 @@ impl Store {
             retries: submission.retries,
             backoff: from_seconds(submission.backoff),
             body: json(submission)?,
+            files: Vec::new(),
         };
+        let reference = |role, path: &str, hash: &String| Reference {
+            job: submitting.id.clone(),
+            role,
+            path: path.to_owned(),
+            tenant: tenant.to_owned(),
+            hash: hash.clone(),
+        };
+        let given = submission.files.iter();
+        let given = given.map(|(path, hash)| reference("input", path, hash));
+        let bundle = submission.bundle.iter();
+        let files = given.chain(bundle.map(|hash| reference("bundle", BUNDLE, hash)));
+        submitting.files = files.collect();
+        if !submitting.files.is_empty() {
+            self.files()?;
+        }
         let bytes = submitting.body.len();
         let submit = |store, all| submit_all(store, all).boxed();
         self.submitting.add(self, submitting, bytes, submit).await
@@ -147,6 +167,8 @@ impl Store {
             .bind(json(&bodies)?)
             .execute(&mut **work)
             .await?;
+        let files = all.iter().flat_map(|job| &job.files).collect::<Vec<_>>();
+        self.refer(work, &files).await?;
         let ids = all.iter().map(|job| job.id.as_str()).collect::<Vec<_>>();
         self.enqueue(work, &ids).await?;
         let times = |row| {
@@ -301,6 +323,7 @@ impl Store {
             );
             return Err(Error::Conflict(message));
         }
+        self.forget_left(&mut work, &[id]).await?;
         self.enqueue(&mut work, &[id]).await?;
         let job = self.job_in(&mut *work, tenant, id).await?;
         self.tell(&mut work, &[News::Queue]).await?;
@@ -338,6 +361,8 @@ pub(super) struct Submitting {
     backoff: i64,
     #[serde(skip)]
     body: String,
+    #[serde(skip)]
+    files: Vec<Reference>,
 }
 
 /// What a tenant may submit.
@@ -388,9 +413,11 @@ async fn submit_all(store: Store, all: Vec<Submitting>) -> Result<Vec<Result<Sub
     let names = all.iter().map(|job| job.tenant.as_str()).collect();
     let mut rooms = store.hold_tenants(&mut work, &names).await?;
     let mut known = store.with_keys(&mut work, &all).await?;
+    let files = all.iter().flat_map(|job| &job.files).collect::<Vec<_>>();
+    let files = store.known_files(&mut work, &files).await?;
     let fates = all
         .iter()
-        .map(|job| fate(job, &mut rooms, &mut known))
+        .map(|job| fate(job, &mut rooms, &mut known, &files))
         .collect::<Vec<_>>();
     let new = all
         .iter()
@@ -429,7 +456,12 @@ async fn submit_all(store: Store, all: Vec<Submitting>) -> Result<Vec<Result<Sub
     Ok(answers)
 }
 
-fn fate(job: &Submitting, rooms: &mut BTreeMap<String, Room>, known: &mut Keys) -> Fate {
+fn fate(
+    job: &Submitting,
+    rooms: &mut BTreeMap<String, Room>,
+    known: &mut Keys,
+    files: &BTreeSet<(String, String)>,
+) -> Fate {
     let Some(room) = rooms.get_mut(&job.tenant) else {
         return Fate::Refused(Error::NotFound("tenant"));
     };
@@ -443,6 +475,14 @@ fn fate(job: &Submitting, rooms: &mut BTreeMap<String, Room>, known: &mut Keys) 
     }
     if job.priority > room.rules.priority {
         let message = format!("priority: {} is the highest of this tenant", room.rules.priority);
+        return Fate::Refused(Error::Invalid(message));
+    }
+    let is_there = |file: &&Reference| files.contains(&(file.tenant.clone(), file.hash.clone()));
+    if let Some(missing) = job.files.iter().find(|file| !is_there(file)) {
+        let message = format!(
+            "files: there is no file {}; put it first, with PUT /v1/files",
+            missing.hash
+        );
         return Fate::Refused(Error::Invalid(message));
     }
     match room.take(1) {

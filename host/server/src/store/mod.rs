@@ -2,6 +2,7 @@
 //! [`Dialect`] where they differ; times are the database's, so that the clocks of several machines may differ.
 
 mod attempts;
+mod files;
 mod group;
 mod jobs;
 mod logs;
@@ -11,11 +12,13 @@ mod secrets;
 mod tenants;
 mod workers;
 
+pub(crate) use files::{is_hash, over};
 pub use jobs::{Page, Submitted};
 pub use queue::{Claimed, End, Verdict};
 pub use workers::WorkerInfo;
 
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::job::State;
 use crate::secret::Key;
 use crate::wake::{News, Wake};
@@ -38,6 +41,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("processor time", include_str!("schema_2.sql")),
     ("secrets", include_str!("schema_3.sql")),
     ("names, attempts, workers", include_str!("schema_4.sql")),
+    ("files", include_str!("schema_5.sql")),
 ];
 
 /// The first statements of a connection.
@@ -66,6 +70,8 @@ pub struct Store {
     appending: Group<Vec<Appending>, ()>,
     /// Without one there are no secrets.
     key: Option<Key>,
+    /// Without there are no files.
+    files: Option<Files>,
     pub(crate) wake: Wake,
 }
 
@@ -163,6 +169,7 @@ impl Store {
             ending: Group::default(),
             appending: Group::default(),
             key: None,
+            files: None,
             wake: Wake::new(),
         }
     }

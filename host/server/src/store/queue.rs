@@ -15,10 +15,11 @@
 //! A tenant's row (who submits), jobs' rows, their lanes' by name, the tenants' usage by name. Giving out takes lanes
 //! first, and passes over jobs that are locked.
 
+use super::files::Reference;
 use super::logs::Appending;
 use super::{Store, Work, int, json, maybe_int, millis, text};
 use crate::error::Result;
-use crate::job::{State, Submission, Usage};
+use crate::job::{JobFile, State, Submission, Usage};
 use crate::tenant::Rules;
 use crate::wake::News;
 use futures::FutureExt;
@@ -77,6 +78,8 @@ pub struct End {
     pub exit_code: Option<i64>,
     /// JSON.
     pub result: Option<String>,
+    /// What it left, each kept already.
+    pub files: Vec<JobFile>,
     /// What it used.
     pub usage: Usage,
 }
@@ -328,6 +331,7 @@ impl Store {
             memory: end.usage.memory,
             output: end.usage.output,
             pieces: Appending::all(job, seq, pieces),
+            files: end.files.iter().map(|file| left(job, file)).collect(),
         };
         let bytes = end.result.as_ref().map_or(0, String::len);
         let bytes = bytes + pieces.iter().map(|(_, text)| text.len()).sum::<usize>();
@@ -361,6 +365,20 @@ impl Store {
             .await?;
         let state = |row| Ok((text(row, "id")?, State::named(&text(row, "state")?)?));
         rows.iter().map(state).collect()
+    }
+
+    /// Of a job's attempts the last one's files are its own.
+    async fn replace_left(&self, work: &mut Work, ended: &[&Ending]) -> Result<()> {
+        let again = ended
+            .iter()
+            .filter(|end| end.attempt > 1 || !end.files.is_empty());
+        let again = again.map(|end| end.job.as_str()).collect::<Vec<_>>();
+        if again.is_empty() {
+            return Ok(());
+        }
+        self.forget_left(work, &again).await?;
+        let files = ended.iter().flat_map(|end| &end.files).collect::<Vec<_>>();
+        self.refer(work, &files).await
     }
 
     async fn account(&self, work: &mut Work, ended: &[&Ending]) -> Result<()> {
@@ -520,6 +538,18 @@ pub(super) struct Ending {
     output: i64,
     #[serde(skip)]
     pieces: Vec<Appending>,
+    #[serde(skip)]
+    files: Vec<Reference>,
+}
+
+fn left(job: &Claimed, file: &JobFile) -> Reference {
+    Reference {
+        job: job.id.clone(),
+        role: "output",
+        path: file.path.clone(),
+        tenant: job.tenant.clone(),
+        hash: file.sha256.clone(),
+    }
 }
 
 async fn finish_all(store: Store, mut all: Vec<Ending>) -> Result<Vec<Result<Option<State>>>> {
@@ -539,6 +569,7 @@ async fn finish_all(store: Store, mut all: Vec<Ending>) -> Result<Vec<Result<Opt
         .filter(|end| states.contains_key(&end.job))
         .collect::<Vec<_>>();
     store.account(&mut work, &ended).await?;
+    store.replace_left(&mut work, &ended).await?;
     let mut news = states
         .keys()
         .map(|id| News::Job(id.as_str().into()))

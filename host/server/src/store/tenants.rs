@@ -12,6 +12,16 @@ use crate::wake::News;
 use sqlx::any::AnyRow;
 use std::time::Duration;
 
+/// The columns of a [`Tenant`].
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, created, max_running, max_queued, rules, cpu_us, cpu_hours, artifact_bytes FROM tenants ",
+            $rest
+        )
+    };
+}
+
 impl Store {
     /// Makes a tenant.
     ///
@@ -26,7 +36,8 @@ impl Store {
         quotas.check()?;
         let added = self
             .query(
-                "INSERT INTO tenants (id, created, max_running, max_queued, rules, cpu_us, cpu_hours) VALUES ($1, $now, $2, $3, $4, $5, $6)
+                "INSERT INTO tenants (id, created, max_running, max_queued, rules, cpu_us, cpu_hours, artifact_bytes)
+                 VALUES ($1, $now, $2, $3, $4, $5, $6, $7)
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(id.to_owned())
@@ -35,6 +46,7 @@ impl Store {
             .bind(json(&quotas.rules)?)
             .bind(quotas.cpu_time.map(micros))
             .bind(quotas.cpu_hours)
+            .bind(quotas.artifact_bytes)
             .execute(&self.writers)
             .await?;
         if added.rows_affected() == 0 {
@@ -49,13 +61,18 @@ impl Store {
     /// [`Error::Invalid`], [`Error::NotFound`].
     pub async fn change_tenant(&self, id: &str, quotas: &Quotas) -> Result<Tenant> {
         quotas.check()?;
-        self.query("UPDATE tenants SET max_running = $2, max_queued = $3, rules = $4, cpu_us = $5, cpu_hours = $6 WHERE id = $1")
+        let query = self.query(
+            "UPDATE tenants SET max_running = $2, max_queued = $3, rules = $4, cpu_us = $5, cpu_hours = $6, artifact_bytes = $7
+             WHERE id = $1",
+        );
+        query
             .bind(id.to_owned())
             .bind(quotas.max_running)
             .bind(quotas.max_queued)
             .bind(json(&quotas.rules)?)
             .bind(quotas.cpu_time.map(micros))
             .bind(quotas.cpu_hours)
+            .bind(quotas.artifact_bytes)
             .execute(&self.writers)
             .await?;
         self.wake.tell(News::Queue);
@@ -67,8 +84,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn tenant(&self, id: &str) -> Result<Tenant> {
-        let query =
-            self.query("SELECT id, created, max_running, max_queued, rules, cpu_us, cpu_hours FROM tenants WHERE id = $1");
+        let query = self.query(select!("WHERE id = $1"));
         let row = query.bind(id.to_owned()).fetch_optional(&self.readers).await?;
         tenant(&row.ok_or(Error::NotFound("tenant"))?)
     }
@@ -79,9 +95,7 @@ impl Store {
     /// [`Error::Database`].
     pub async fn tenants(&self, after: &str, limit: i64) -> Result<Vec<Tenant>> {
         let rows = self
-            .query(
-                "SELECT id, created, max_running, max_queued, rules, cpu_us, cpu_hours FROM tenants WHERE id > $1 ORDER BY id LIMIT $2",
-            )
+            .query(select!("WHERE id > $1 ORDER BY id LIMIT $2"))
             .bind(after.to_owned())
             .bind(limit)
             .fetch_all(&self.readers)
@@ -211,6 +225,7 @@ fn tenant(row: &AnyRow) -> Result<Tenant> {
             max_queued: int(row, "max_queued")?,
             cpu_time: maybe_int(row, "cpu_us")?.map(|micros| micros as f64 / 1e6),
             cpu_hours: int(row, "cpu_hours")?,
+            artifact_bytes: int(row, "artifact_bytes")?,
             rules: parsed(&text(row, "rules")?)?,
         },
     })

@@ -36,6 +36,7 @@ async fn a_job_whose_worker_is_lost_runs_again_and_the_lost_one_changes_nothing_
         error: Some("late".into()),
         exit_code: None,
         result: None,
+        files: Vec::new(),
         usage: Usage::default(),
     };
     assert_eq!(store.finish(&lost, &end, 2, &[]).await.unwrap(), None);

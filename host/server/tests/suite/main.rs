@@ -1,8 +1,10 @@
 //! The same tests on SQLite and on PostgreSQL.
 
 mod browser;
+mod bundles;
 mod faults;
 mod figures;
+mod files;
 mod http;
 mod migrations;
 mod place;

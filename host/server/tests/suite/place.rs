@@ -1,13 +1,14 @@
 //! A database of a test's own, and who works on it.
 
 use crate::postgres;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use vtwasm::{Artifact, Engine, Python};
-use vtwasm_server::{Job, Quotas, Result, State, Store, Submission, Worker, WorkerOptions};
+use vtwasm_server::{Files, Job, Quotas, Result, State, Store, Submission, Worker, WorkerOptions};
 
 pub enum Place {
     Sqlite(TempDir),
@@ -25,9 +26,18 @@ impl Place {
 
     /// As another process would open it.
     pub async fn open(&self) -> Store {
-        match self {
+        let store = match self {
             Place::Sqlite(folder) => Store::sqlite(&folder.path().join("jobs.db")).await.unwrap(),
             Place::Postgres(url) => Store::postgres(url).await.unwrap(),
+        };
+        store.with_files(Files::in_folder(&self.files()).unwrap())
+    }
+
+    /// Where its files are kept.
+    pub fn files(&self) -> PathBuf {
+        match self {
+            Place::Sqlite(folder) => folder.path().join("files"),
+            Place::Postgres(url) => postgres::folder().join(url.rsplit('/').next().unwrap()),
         }
     }
 

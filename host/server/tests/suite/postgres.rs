@@ -31,6 +31,14 @@ pub async fn database() -> String {
     format!("{server}/{name}")
 }
 
+/// A folder that goes with the server.
+#[allow(dead_code, reason = "not every program of tests uses it")]
+pub fn folder() -> PathBuf {
+    FOLDER.get().expect("a database was asked for").join("files")
+}
+
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
 /// It listens before it lets anybody in.
 async fn connected(address: &str) -> sqlx::AnyConnection {
     let end = Instant::now() + Duration::from_secs(30);
@@ -44,7 +52,9 @@ async fn connected(address: &str) -> sqlx::AnyConnection {
 }
 
 fn start() -> u16 {
-    Server::start().port
+    let server = Server::start();
+    let _ = FOLDER.set(server.folder);
+    server.port
 }
 
 /// One that can be killed.

@@ -14,6 +14,7 @@ fn success() -> End {
         error: None,
         exit_code: Some(0),
         result: None,
+        files: Vec::new(),
         usage: Usage::default(),
     }
 }
