@@ -34,6 +34,7 @@ fn main() -> ! {
         Command::Job(options) => jobs::job(&options),
         Command::Tenant(options) => jobs::tenant(&options),
         Command::File(options) => jobs::file(&options),
+        Command::Schedule(options) => jobs::schedule(&options),
         Command::Secret(options) => jobs::secret(&options),
         Command::Doctor => doctor::doctor(),
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::jobs::{FileOptions, JobOptions, SecretOptions, TenantOptions};
+use crate::jobs::{FileOptions, JobOptions, ScheduleOptions, SecretOptions, TenantOptions};
 use crate::python_flags::PythonFlags;
 use crate::serve::ServeOptions;
 use crate::units;
@@ -36,6 +36,8 @@ pub enum Command {
 
     /// Keep files that jobs are given, and fetch those that they left: put, get, list, remove
     File(FileOptions),
+    /// Submit jobs again and again, at times as cron has them: add, list, get, remove
+    Schedule(ScheduleOptions),
     /// Keep values that jobs are given and nobody reads: set, list, remove
     Secret(SecretOptions),
     /// Tell which Python, engine, kernel features and limits are in use

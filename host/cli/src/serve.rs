@@ -72,8 +72,12 @@ pub struct ServeOptions {
     #[arg(long, value_name = "DIR", env = "VTWASM_FILES")]
     pub files: Option<PathBuf>,
 
+    /// Jobs that are over go after this time, with their logs, results and files, unless their tenant's quotas say another
+    #[arg(long, value_name = "TIME", env = "VTWASM_KEEP", default_value = "30d", value_parser = units::duration)]
+    pub keep: Duration,
+
     /// Files that no job has go after this time
-    #[arg(long, value_name = "TIME", env = "VTWASM_KEEP_FILES", default_value = "168h", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", env = "VTWASM_KEEP_FILES", default_value = "7d", value_parser = units::duration)]
     pub keep_files: Duration,
 
     /// How events are written to stderr
@@ -122,6 +126,7 @@ pub fn serve(options: &ServeOptions) -> Result<u8> {
         key: key(options.secret_key_file.as_deref(), &database)?,
         files: options.files.clone().or_else(|| beside(&database)),
         keep: Keep {
+            jobs: Some(options.keep),
             files: options.keep_files,
         },
         database,

@@ -22,6 +22,7 @@ const DURATIONS_NS: &[(&str, u64)] = &[
     ("s", 1_000_000_000),
     ("min", 60_000_000_000),
     ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
 ];
 
 /// A number of bytes, such as `64KiB`, `1.5GB` or `100B`.
@@ -40,7 +41,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         text,
         DURATIONS_NS,
         "a duration such as 250ms, 10s or 2min",
-        "us, ms, s, min or h",
+        "us, ms, s, min, h or d",
     )?;
     Ok(Duration::from_nanos(nanoseconds))
 }

@@ -3,12 +3,12 @@
 //! # Layout
 //! In the order in which a job meets them:
 //! - [`api`]: HTTP, and who may ask for what;
-//! - [`job`], [`tenant`], [`secret`]: what is asked for, and what is told;
+//! - [`job`], [`schedule`], [`tenant`], [`secret`]: what is asked for, and what is told;
 //! - [`store`]: where it is kept; [`store::queue`](store) decides who is next;
 //! - [`files`]: where the bytes of tenants' files are;
 //! - [`worker`]: takes jobs while it has slots, keeps its leases, drains;
 //! - [`run`]: one job in its sandbox; [`output`]: what it writes, on its way into the store;
-//! - [`serve`]: all of it as one service; [`sweep`]: what goes some time later; [`wake`]: news between its parts;
+//! - [`serve`]: all of it as one service; [`sweep`]: what is done from time to time; [`wake`]: news between its parts;
 //! - [`error`], [`id`], [`time`].
 
 #![allow(
@@ -24,6 +24,7 @@ mod job;
 mod linger;
 mod output;
 mod run;
+mod schedule;
 mod secret;
 mod serve;
 mod store;
@@ -37,6 +38,7 @@ pub use api::{openapi, router};
 pub use error::{Error, Result};
 pub use files::Files;
 pub use job::{Attempt, Chunk, Figures, Hour, Job, JobFile, Limits, State, StoredFile, Submission, Usage};
+pub use schedule::{Missed, NewSchedule, Schedule};
 pub use secret::{Key, Secret};
 pub use serve::{Database, Options, Role, Service};
 pub use store::{Claimed, End, Page, Store, Submitted, Verdict, WorkerInfo};

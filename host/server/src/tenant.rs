@@ -40,6 +40,10 @@ pub struct Quotas {
     /// Bytes of files that are kept for it: those that it put, and those that its jobs left.
     #[schema(minimum = 0)]
     pub artifact_bytes: i64,
+    /// Seconds for which its jobs are kept once they are over, with their logs, results and files; null: as long as the
+    /// service says.
+    #[schema(exclusive_minimum = 0)]
+    pub keep: Option<f64>,
     /// For each job.
     pub rules: Rules,
 }
@@ -52,6 +56,7 @@ impl Default for Quotas {
             cpu_time: None,
             cpu_hours: 24,
             artifact_bytes: 1 << 30,
+            keep: None,
             rules: Rules::default(),
         }
     }
@@ -114,6 +119,8 @@ impl Quotas {
             || !(1..=744).contains(&self.cpu_hours)
         {
             "a quota's cpu_time is more than 0 seconds, and cpu_hours are from 1 to 744"
+        } else if self.keep.is_some_and(|keep| !(keep > 0.0 && keep < 1e10)) {
+            "keep is more than 0 seconds"
         } else if !seconds(rules.cpu_time) || !seconds(rules.wall_time) {
             "cpu_time and wall_time are seconds: more than 0, and at most a year"
         } else if rules.memory == 0 || rules.output == 0 {

@@ -1,8 +1,9 @@
-//! `vtwasm job`, `vtwasm file`, `vtwasm secret` and `vtwasm tenant`: what asks a service.
+//! `vtwasm job`, `vtwasm file`, `vtwasm schedule`, `vtwasm secret` and `vtwasm tenant`: what asks a service.
 
 mod files;
 mod follow;
 mod http;
+mod schedule;
 mod submit;
 
 use std::io::{self, Write};
@@ -20,6 +21,7 @@ use http::{Asking, Client};
 use submit::Submit;
 
 pub use files::{FileOptions, file};
+pub use schedule::{ScheduleOptions, schedule};
 
 /// Which service is asked.
 #[derive(Debug, Args)]

@@ -129,6 +129,14 @@ impl Submit {
         Ok(u8::from(job["state"] != "SUCCESS"))
     }
 
+    /// A schedule has a job for each of its turns.
+    pub fn has_neither_key_nor_follow(&self) -> Result<()> {
+        if self.key.is_none() && !self.follow {
+            return Ok(());
+        }
+        Err(Failure::usage("--key and --follow are for one job, and a schedule has many").into())
+    }
+
     pub async fn body(&self, client: &Client) -> Result<Value> {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         let mut limits = Map::new();

@@ -102,7 +102,7 @@ fn a_wrong_unit_says_which_are_right() {
     [exit status: 2]
     "#);
     assert_snapshot!(run(["--cpu-time", "2 parsecs", "x.py"]).shown(""), @r#"
-    error: invalid value '2 parsecs' for '--cpu-time <TIME>': unknown unit "parsecs": expected us, ms, s, min or h
+    error: invalid value '2 parsecs' for '--cpu-time <TIME>': unknown unit "parsecs": expected us, ms, s, min, h or d
 
     For more information, try '--help'.
     [exit status: 2]

@@ -8,6 +8,7 @@ mod jobs;
 mod logs;
 mod operation;
 mod problem;
+mod schedules;
 mod secrets;
 mod tenants;
 
@@ -124,6 +125,8 @@ fn versioned() -> OpenApiRouter<State> {
         .routes(routes!(files::get, files::remove))
         .routes(routes!(files::left))
         .routes(routes!(files::get_left))
+        .routes(routes!(schedules::add, schedules::list))
+        .routes(routes!(schedules::get, schedules::remove))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(tenants::add, tenants::list))

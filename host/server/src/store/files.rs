@@ -66,7 +66,7 @@ impl Store {
     }
 
     /// Nobody else submits for this tenant, or adds or removes its files, until the end of `work`.
-    async fn hold(&self, work: &mut Work, tenant: &str) -> Result<()> {
+    pub(super) async fn hold(&self, work: &mut Work, tenant: &str) -> Result<()> {
         let query = self.query("SELECT id FROM tenants WHERE id = $1 $key");
         query.bind(tenant.to_owned()).fetch_optional(&mut **work).await?;
         Ok(())
@@ -194,7 +194,7 @@ impl Store {
         self.file(tenant, hash).await?;
         match self.remove_files(tenant, &[hash], None).await? {
             0 => Err(Error::Conflict(
-                "a job has this file; it goes some time after the job".into(),
+                "a job or a schedule has this file; it goes some time after it".into(),
             )),
             _ => self.remove_leftovers().await.map(drop),
         }
@@ -299,7 +299,8 @@ impl Store {
         let rows = self
             .query(
                 "SELECT tenant, hash FROM files f WHERE used <= $now - $1 AND NOT EXISTS
-                     (SELECT 1 FROM job_files j WHERE j.tenant = f.tenant AND j.hash = f.hash)
+                     (SELECT 1 FROM job_files j WHERE j.tenant = f.tenant AND j.hash = f.hash) AND NOT EXISTS
+                     (SELECT 1 FROM schedule_files s WHERE s.tenant = f.tenant AND s.hash = f.hash)
                  ORDER BY used LIMIT $2",
             )
             .bind(super::millis(keep))
@@ -324,7 +325,8 @@ impl Store {
         let rows = self
             .query(
                 "DELETE FROM files WHERE hash IN $ids AND tenant = $2 AND used <= $now - $3 AND NOT EXISTS
-                     (SELECT 1 FROM job_files j WHERE j.tenant = files.tenant AND j.hash = files.hash)
+                     (SELECT 1 FROM job_files j WHERE j.tenant = files.tenant AND j.hash = files.hash) AND NOT EXISTS
+                     (SELECT 1 FROM schedule_files s WHERE s.tenant = files.tenant AND s.hash = files.hash)
                  RETURNING place",
             )
             .bind(json(&hashes)?)
@@ -366,6 +368,13 @@ impl Store {
 pub(crate) fn over(stored: i64, most: i64) -> Error {
     Error::Quota(format!(
         "{stored} bytes of files are kept of the {most} that this tenant may have (its quota artifact_bytes)"
+    ))
+}
+
+/// A submission names what is not there.
+pub(super) fn missing(hash: &str) -> Error {
+    Error::Invalid(format!(
+        "files: there is no file {hash}; put it first, with PUT /v1/files"
     ))
 }
 

@@ -479,11 +479,7 @@ fn fate(
     }
     let is_there = |file: &&Reference| files.contains(&(file.tenant.clone(), file.hash.clone()));
     if let Some(missing) = job.files.iter().find(|file| !is_there(file)) {
-        let message = format!(
-            "files: there is no file {}; put it first, with PUT /v1/files",
-            missing.hash
-        );
-        return Fate::Refused(Error::Invalid(message));
+        return Fate::Refused(super::files::missing(&missing.hash));
     }
     match room.take(1) {
         Err(error) => return Fate::Refused(error),

@@ -8,6 +8,8 @@ mod jobs;
 mod logs;
 mod pool;
 mod queue;
+mod retention;
+mod schedules;
 mod secrets;
 mod tenants;
 mod workers;
@@ -42,6 +44,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("secrets", include_str!("schema_3.sql")),
     ("names, attempts, workers", include_str!("schema_4.sql")),
     ("files", include_str!("schema_5.sql")),
+    ("schedules, retention", include_str!("schema_6.sql")),
 ];
 
 /// The first statements of a connection.

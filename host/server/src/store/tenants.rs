@@ -16,7 +16,7 @@ use std::time::Duration;
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, created, max_running, max_queued, rules, cpu_us, cpu_hours, artifact_bytes FROM tenants ",
+            "SELECT id, created, max_running, max_queued, rules, cpu_us, cpu_hours, artifact_bytes, keep_ms FROM tenants ",
             $rest
         )
     };
@@ -36,8 +36,8 @@ impl Store {
         quotas.check()?;
         let added = self
             .query(
-                "INSERT INTO tenants (id, created, max_running, max_queued, rules, cpu_us, cpu_hours, artifact_bytes)
-                 VALUES ($1, $now, $2, $3, $4, $5, $6, $7)
+                "INSERT INTO tenants (id, created, max_running, max_queued, rules, cpu_us, cpu_hours, artifact_bytes, keep_ms)
+                 VALUES ($1, $now, $2, $3, $4, $5, $6, $7, $8)
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(id.to_owned())
@@ -47,6 +47,7 @@ impl Store {
             .bind(quotas.cpu_time.map(micros))
             .bind(quotas.cpu_hours)
             .bind(quotas.artifact_bytes)
+            .bind(quotas.keep.map(|seconds| (seconds * 1000.0) as i64))
             .execute(&self.writers)
             .await?;
         if added.rows_affected() == 0 {
@@ -62,7 +63,7 @@ impl Store {
     pub async fn change_tenant(&self, id: &str, quotas: &Quotas) -> Result<Tenant> {
         quotas.check()?;
         let query = self.query(
-            "UPDATE tenants SET max_running = $2, max_queued = $3, rules = $4, cpu_us = $5, cpu_hours = $6, artifact_bytes = $7
+            "UPDATE tenants SET max_running = $2, max_queued = $3, rules = $4, cpu_us = $5, cpu_hours = $6, artifact_bytes = $7, keep_ms = $8
              WHERE id = $1",
         );
         query
@@ -73,6 +74,7 @@ impl Store {
             .bind(quotas.cpu_time.map(micros))
             .bind(quotas.cpu_hours)
             .bind(quotas.artifact_bytes)
+            .bind(quotas.keep.map(|seconds| (seconds * 1000.0) as i64))
             .execute(&self.writers)
             .await?;
         self.wake.tell(News::Queue);
@@ -226,6 +228,7 @@ fn tenant(row: &AnyRow) -> Result<Tenant> {
             cpu_time: maybe_int(row, "cpu_us")?.map(|micros| micros as f64 / 1e6),
             cpu_hours: int(row, "cpu_hours")?,
             artifact_bytes: int(row, "artifact_bytes")?,
+            keep: maybe_int(row, "keep_ms")?.map(|millis| millis as f64 / 1e3),
             rules: parsed(&text(row, "rules")?)?,
         },
     })

@@ -11,6 +11,7 @@ mod place;
 mod postgres;
 mod queue;
 mod running;
+mod schedules;
 mod tenants;
 mod trouble;
 
