@@ -11,11 +11,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 use vtwasm::Engine;
-use vtwasm_server::{Database, Error, Keep, Key, Options, Role, Service, WorkerOptions};
+use vtwasm_server::{Database, Error, Keep, Key, Options, PackageSource, Role, WorkerOptions};
 
 use crate::artifact;
 use crate::failure::{Failure, say};
 use crate::units;
+use crate::wheels::Service;
 
 const AFTER_HELP: &str = "\
 Without flags: an SQLite file in the user's data folder, requests from this machine only, and a first
@@ -122,8 +123,9 @@ fn lease(text: &str) -> Result<Duration, String> {
 pub fn serve(options: &ServeOptions) -> Result<u8> {
     log_events(options.log_format);
     let database = database(options.database.as_deref())?;
-    let options = Options {
+    let mut options = Options {
         key: key(options.secret_key_file.as_deref(), &database)?,
+        packages: None,
         files: options.files.clone().or_else(|| beside(&database)),
         keep: Keep {
             jobs: Some(options.keep),
@@ -150,10 +152,13 @@ pub fn serve(options: &ServeOptions) -> Result<u8> {
             Some(artifact::open(&engine)?)
         }
     };
+    options.packages = Some(PackageSource::new(Service {
+        python: python.clone(),
+    }));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-        let open = Service::open(&options, || {
+        let open = vtwasm_server::Service::open(&options, || {
             python.ok_or_else(|| Error::Invalid("no Python".into()))
         });
         let service = open.await.map_err(|error| explained(error, &options))?;
@@ -197,7 +202,7 @@ fn log_events(format: LogFormat) {
     }
 }
 
-fn announce(service: &Service, options: &Options) -> Result<()> {
+fn announce(service: &vtwasm_server::Service, options: &Options) -> Result<()> {
     let what = match options.role {
         Role::Worker => "runs jobs; its health is at",
         _ => "serves",

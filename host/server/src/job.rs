@@ -102,6 +102,11 @@ pub struct Submission {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(example = json!({"prices.csv": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}))]
     pub files: BTreeMap<String, String>,
+    /// Packages that it can import, and versions of them, which are chosen when it is submitted: pure Python, and of those
+    /// that the tenant's rules allow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64, example = json!(["requests==2.32.5"]))]
+    pub packages: Vec<String>,
     /// Less than what the tenant allows for one job.
     #[serde(default)]
     pub limits: Limits,

@@ -109,11 +109,12 @@ pub(crate) async fn run(
     let said = Arc::new(Mutex::new(Said::default()));
     let (stdout, stderr, gatherer) = streams();
     let run = async {
-        let (secrets, place) = match prepared(store, job).await {
+        let (secrets, site, place) = match prepared(store, job).await {
             Ok(prepared) => prepared,
             Err(end) => return end,
         };
-        let sandbox = match sandbox(start, job, &secrets, place.as_ref(), [stdout, stderr], &said) {
+        let folders = (site, place.as_ref());
+        let sandbox = match sandbox(start, job, &secrets, folders, [stdout, stderr], &said) {
             Ok(sandbox) => sandbox,
             Err(error) => return failed(format!("the sandbox cannot be made: {}", chain(&error))),
         };
@@ -152,11 +153,18 @@ pub(crate) async fn run(
 /// Secrets by name; they are nowhere but in the sandbox.
 type Secrets = Vec<(String, String)>;
 
+/// A folder of packages, and where the sandbox wants it.
+type Site = Option<(PathBuf, String)>;
+
 /// What a job needs besides its code: its secrets, and its folders. Or how it ends without.
-async fn prepared(store: &Store, job: &Claimed) -> Result<(Secrets, Option<Place>), End> {
+async fn prepared(store: &Store, job: &Claimed) -> Result<(Secrets, Site, Option<Place>), End> {
     let prepared = async {
         let secrets = store.open_secrets(&job.tenant, &job.submission.secrets).await?;
-        Ok((secrets, Place::new(store, job).await?))
+        let site = match &job.lock {
+            Some(lock) => Some(store.packages()?.folder(lock.clone()).await?),
+            None => None,
+        };
+        Ok((secrets, site, Place::new(store, job).await?))
     };
     prepared.await.map_err(|error: Error| match error {
         Error::Database(_) => End {
@@ -258,7 +266,7 @@ fn sandbox(
     start: &Start,
     job: &Claimed,
     secrets: &[(String, String)],
-    place: Option<&Place>,
+    (site, place): (Site, Option<&Place>),
     [stdout, stderr]: [Stream; 2],
     said: &Arc<Mutex<Said>>,
 ) -> Result<Sandbox> {
@@ -293,6 +301,9 @@ fn sandbox(
         builder.certificates(certificates)?;
     }
     builder.network(network);
+    if let Some((host, guest)) = site {
+        builder.mount(host, guest, Access::Read)?;
+    }
     if let Some(place) = place {
         place.mount(&mut builder)?;
     }

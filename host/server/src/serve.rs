@@ -4,6 +4,7 @@ use crate::api;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::linger::Linger;
+use crate::packages::PackageSource;
 use crate::secret::Key;
 use crate::store::Store;
 use crate::sweep::{Keep, sweep};
@@ -62,6 +63,8 @@ pub struct Options {
     pub key: Option<Key>,
     /// A folder for files; all processes need the same.
     pub files: Option<PathBuf>,
+    /// How packages are had; without, jobs have none.
+    pub packages: Option<PackageSource>,
     /// How long what is done with is kept.
     pub keep: Keep,
 }
@@ -97,6 +100,10 @@ impl Service {
         };
         let store = match &options.files {
             Some(folder) => store.with_files(Files::in_folder(folder)?),
+            None => store,
+        };
+        let store = match &options.packages {
+            Some(packages) => store.with_packages(packages.clone()),
             None => store,
         };
         let listener = TcpListener::bind(options.listen).await;

@@ -86,6 +86,8 @@ pub struct Rules {
     pub priority: i64,
     /// What it may connect to, in the words of `vtwasm run --allow-net`: `example.com:443`, `10.0.0.0/8`, `*`.
     pub network: Vec<String>,
+    /// Packages that it may ask for, with whatever these require; `*` is any.
+    pub packages: Vec<String>,
 }
 
 impl Default for Rules {
@@ -101,6 +103,7 @@ impl Default for Rules {
             result: 1 << 20,
             priority: 0,
             network: Vec::new(),
+            packages: Vec::new(),
         }
     }
 }

@@ -49,6 +49,10 @@ pub struct Submit {
     #[arg(long = "file", value_name = "PATH=FILE")]
     files: Vec<String>,
 
+    /// A package that it can import, such as requests==2.32.5; may be repeated
+    #[arg(long, value_name = "PACKAGE")]
+    with: Vec<String>,
+
     /// What `main` is called with, as JSON: an object for keywords, or an array
     #[arg(long, value_name = "JSON")]
     arguments: Option<String>,
@@ -174,6 +178,7 @@ impl Submit {
             "bundle": bundle,
             "entry": self.entry,
             "files": files,
+            "packages": self.with,
             "arguments": arguments.unwrap_or_default(),
             "stdin": stdin.unwrap_or_default(),
             "environment": environment,

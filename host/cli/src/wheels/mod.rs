@@ -4,13 +4,14 @@
 //! # Layout
 //! `requirement` is what is asked for, `script` reads what a script asks for; `guest` is Python as
 //! markers see it; `lock` is the resolved set, one file per package (`choice`); `uv` is the tool; `store` keeps what
-//! was fetched.
+//! was fetched; `service` is how `vtwasm serve` has all that.
 
 mod choice;
 mod guest;
 mod lock;
 mod requirement;
 mod script;
+mod service;
 mod store;
 mod uv;
 
@@ -29,6 +30,7 @@ use requirement::Requirement;
 use store::Store;
 use uv::Uv;
 
+pub use service::Service;
 pub use uv::describe;
 
 /// Where the guest's Python looks for packages (`guest/main.c`).

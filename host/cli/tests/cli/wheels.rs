@@ -194,6 +194,78 @@ fn a_package_comes_with_what_it_needs_on_this_platform() {
     assert_eq!(finished.printed(), "1.0\nNo module named 'gamma'\n");
 }
 
+/// A service that ends with the test.
+struct Service(std::process::Child);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_job_of_the_service_has_the_packages_that_its_tenant_may_have() {
+    use std::io::{BufRead, BufReader};
+    let world = world!();
+    let database = world.path("jobs.db");
+    let mut serve = world.command_of("serve");
+    serve
+        .args(["--listen=127.0.0.1:0", "--slots=2", "--database"])
+        .arg(&database);
+    let mut service = Service(
+        serve
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let (mut token, mut said) = (String::new(), String::new());
+    BufReader::new(service.0.stdout.take().unwrap())
+        .read_line(&mut token)
+        .unwrap();
+    let mut talk = BufReader::new(service.0.stderr.take().unwrap());
+    talk.read_line(&mut said).unwrap();
+    std::thread::spawn(move || std::io::copy(&mut talk, &mut std::io::sink()));
+    let server = said.trim().rsplit(' ').next().unwrap();
+    let ask = |command: &str, args: &[&str]| {
+        let mut command = world.command_of(command);
+        command
+            .env("VTWASM_SERVER", server)
+            .env("VTWASM_TOKEN", token.trim().trim_start_matches("VTWASM_TOKEN="));
+        end(command.args(args))
+    };
+    let refused = ask("job", &["submit", "-c", "pass", "--with", "alpha"]);
+    assert_refused(&refused, 2, &["this tenant's rules do not allow alpha"]);
+    let quotas = "--quotas={\"rules\": {\"packages\": [\"alpha\", \"native\", \"none\"]}}";
+    ask("tenant", &["set", "default", quotas]).printed();
+    for _ in 0..2 {
+        let done = ask(
+            "job",
+            &["submit", "-c", IMPORT_ALPHA, "--with", "Alpha<2", "--follow"],
+        );
+        assert_eq!(
+            done.stdout,
+            "1.0\nNo module named 'gamma'\n",
+            "{}",
+            done.shown("")
+        );
+    }
+    assert_eq!(world.sites(), 1);
+    for (package, problem) in [
+        ("delta", "do not allow delta"),
+        ("alpha==3.0", "alpha"),
+        ("native", "native code, which cannot run in the sandbox"),
+        ("alpha @ file:///etc/passwd", "is none"),
+    ] {
+        assert_refused(
+            &ask("job", &["submit", "-c", "pass", "--with", package]),
+            2,
+            &[problem],
+        );
+    }
+}
+
 #[test]
 fn a_second_run_needs_neither_tool_nor_index() {
     let world = world!();

@@ -5,6 +5,7 @@ use super::{Query, Store, Work, int, json, maybe_int, maybe_text, text};
 use crate::error::{Error, Result};
 use crate::id;
 use crate::job::{Job, State, Submission, Usage};
+use crate::packages;
 use crate::tenant::Rules;
 use crate::time::Time;
 use crate::wake::News;
@@ -70,7 +71,14 @@ impl Store {
             backoff: from_seconds(submission.backoff),
             body: json(submission)?,
             files: Vec::new(),
+            lock: None,
         };
+        if !submission.packages.is_empty() {
+            let rules = self.tenant(tenant).await?.quotas.rules;
+            packages::check(&submission.packages, &rules.packages)?;
+            let lock = self.packages()?.lock(submission.packages.clone());
+            submitting.lock = Some(lock.await?);
+        }
         let reference = |role, path: &str, hash: &String| Reference {
             job: submitting.id.clone(),
             role,
@@ -162,11 +170,16 @@ impl Store {
             .bind(json(&all)?)
             .fetch_all(&mut **work)
             .await?;
-        let bodies = all.iter().map(|job| (&job.id, &job.body)).collect::<Vec<_>>();
-        self.query("INSERT INTO submissions (job, body) SELECT value->>0, value->>1 FROM $rows")
-            .bind(json(&bodies)?)
-            .execute(&mut **work)
-            .await?;
+        let bodies = all
+            .iter()
+            .map(|job| (&job.id, &job.body, &job.lock))
+            .collect::<Vec<_>>();
+        self.query(
+            "INSERT INTO submissions (job, body, lock) SELECT value->>0, value->>1, value->>2 FROM $rows",
+        )
+        .bind(json(&bodies)?)
+        .execute(&mut **work)
+        .await?;
         let files = all.iter().flat_map(|job| &job.files).collect::<Vec<_>>();
         self.refer(work, &files).await?;
         let ids = all.iter().map(|job| job.id.as_str()).collect::<Vec<_>>();
@@ -363,6 +376,8 @@ pub(super) struct Submitting {
     body: String,
     #[serde(skip)]
     files: Vec<Reference>,
+    #[serde(skip)]
+    lock: Option<String>,
 }
 
 /// What a tenant may submit.

@@ -22,6 +22,7 @@ pub use workers::WorkerInfo;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::job::State;
+use crate::packages::PackageSource;
 use crate::secret::Key;
 use crate::wake::{News, Wake};
 use group::Group;
@@ -45,6 +46,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("names, attempts, workers", include_str!("schema_4.sql")),
     ("files", include_str!("schema_5.sql")),
     ("schedules, retention", include_str!("schema_6.sql")),
+    ("packages", include_str!("schema_7.sql")),
 ];
 
 /// The first statements of a connection.
@@ -75,6 +77,8 @@ pub struct Store {
     key: Option<Key>,
     /// Without there are no files.
     files: Option<Files>,
+    /// Without there are none.
+    packages: Option<PackageSource>,
     pub(crate) wake: Wake,
 }
 
@@ -173,6 +177,7 @@ impl Store {
             appending: Group::default(),
             key: None,
             files: None,
+            packages: None,
             wake: Wake::new(),
         }
     }
@@ -186,6 +191,19 @@ impl Store {
             .run(pool.take().await?.raw())
             .await
             .map_err(|error| Error::Database(error.into()))
+    }
+
+    /// A store whose jobs may have packages.
+    pub fn with_packages(self, packages: PackageSource) -> Store {
+        Store {
+            packages: Some(packages),
+            ..self
+        }
+    }
+
+    pub(crate) fn packages(&self) -> Result<&PackageSource> {
+        let none = "this service has no packages";
+        self.packages.as_ref().ok_or_else(|| Error::Conflict(none.into()))
     }
 
     /// Whether the database answers.

@@ -48,6 +48,8 @@ pub struct Claimed {
     backoff: i64,
     /// What was submitted.
     pub submission: Submission,
+    /// What its packages are.
+    pub(crate) lock: Option<String>,
     /// What it may do and use up.
     pub rules: Rules,
 }
@@ -194,6 +196,7 @@ impl Store {
                  WHERE id IN (SELECT next.id FROM next)
                  RETURNING id, tenant, attempt, failures, retries, backoff, not_before,
                      (SELECT body FROM submissions WHERE job = jobs.id) AS body,
+                     (SELECT lock FROM submissions WHERE job = jobs.id) AS lock,
                      (SELECT rules FROM tenants WHERE tenants.id = jobs.tenant) AS rules",
             )
             .bind(lane.tenant.clone())
@@ -594,6 +597,7 @@ fn claimed(row: &AnyRow) -> Result<Claimed> {
         retries: int(row, "retries")?,
         backoff: int(row, "backoff")?,
         submission: super::jobs::parsed(row.try_get("body")?)?,
+        lock: super::maybe_text(row, "lock")?,
         rules: super::jobs::parsed(row.try_get("rules")?)?,
     })
 }

@@ -34,6 +34,7 @@ pub async fn serve(place: &Place, role: Role) -> Running {
         worker: quick(),
         files: Some(place.files()),
         keep: Keep::default(),
+        packages: None,
         key: Some(Key::parse(&"5e".repeat(32)).unwrap()),
     };
     let python = tokio::task::spawn_blocking(python).await.unwrap();

@@ -1,0 +1,90 @@
+//! Packages for jobs, from a source that makes them up; `host/cli/tests/serve` has real ones.
+
+use crate::on_both;
+use crate::place::{Place, Working, code, over, text};
+use std::path::PathBuf;
+use tempfile::TempDir;
+use vtwasm_server::{Error, PackageSource, Packages, Quotas, State, Submission};
+
+/// Has each package that is not called `nothing`, and knows by its lock what it is.
+struct Made(TempDir);
+
+impl Packages for Made {
+    fn lock(&self, requirements: &[String]) -> Result<String, String> {
+        if requirements.iter().any(|requirement| requirement == "nothing") {
+            return Err("there is no package nothing".into());
+        }
+        Ok(requirements.join(" and "))
+    }
+
+    fn folder(&self, lock: &str) -> Result<(PathBuf, String), String> {
+        if lock == "gone" {
+            return Err("gone is not there any more".into());
+        }
+        std::fs::write(self.0.path().join("made.py"), format!("lock = {lock:?}")).unwrap();
+        let site = "/usr/lib/python3.13/site-packages";
+        Ok((self.0.path().to_owned(), site.into()))
+    }
+}
+
+fn with(packages: &[&str]) -> Submission {
+    Submission {
+        packages: packages.iter().map(|name| (*name).to_owned()).collect(),
+        ..code("import made\ntry: open(made.__file__, 'a')\nexcept OSError: print(made.lock)")
+    }
+}
+
+async fn a_job_has_the_packages_that_were_locked_when_it_was_submitted(place: Place) {
+    let store = place.open().await;
+    let source = PackageSource::new(Made(tempfile::tempdir().unwrap()));
+    let store = store.with_packages(source);
+    let mut quotas = Quotas::default();
+    quotas.rules.packages = ["Made", "gone", "nothing"].map(str::to_owned).into();
+    store.add_tenant("a", &quotas).await.unwrap();
+    store.add_tenant("none", &Quotas::default()).await.unwrap();
+    let working = Working::start(&store, 2).await;
+    let id = store.submit("a", None, &with(&["made>=1"])).await.unwrap().job.id;
+    assert_eq!(
+        over(&store, "a", &id).await.state,
+        State::Success,
+        "{}",
+        text(&store, "a", &id).await
+    );
+    assert_eq!(text(&store, "a", &id).await, "made>=1\n");
+    let id = store.submit("a", None, &with(&["gone"])).await.unwrap().job.id;
+    let job = over(&store, "a", &id).await;
+    assert_eq!(job.error.as_deref(), Some("packages: gone is not there any more"));
+    for (tenant, packages, expected) in [
+        ("a", "nothing", "packages: there is no package nothing"),
+        ("a", "other", "packages: this tenant's rules do not allow other"),
+        ("none", "made", "packages: this tenant's rules do not allow made"),
+        (
+            "a",
+            "made @ file:///etc",
+            "packages: \"made @ file:///etc\" is none",
+        ),
+        (
+            "a",
+            "made\n-r /etc/passwd",
+            "packages: \"made\\n-r /etc/passwd\" is none",
+        ),
+    ] {
+        let error = store.submit(tenant, None, &with(&[packages])).await.unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+    working.leave().await;
+}
+
+async fn a_service_without_packages_says_so(place: Place) {
+    let store = place.open().await;
+    let mut quotas = Quotas::default();
+    quotas.rules.packages = vec!["*".into()];
+    store.add_tenant("a", &quotas).await.unwrap();
+    let error = store.submit("a", None, &with(&["made"])).await.unwrap_err();
+    assert!(matches!(error, Error::Conflict(_)), "{error}");
+}
+
+on_both! {
+    a_job_has_the_packages_that_were_locked_when_it_was_submitted
+    a_service_without_packages_says_so
+}
