@@ -7,11 +7,12 @@
 use crate::error::{Error, Result};
 use crate::id;
 use sha2::{Digest, Sha256};
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, FileTimes, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::UNIX_EPOCH;
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 
@@ -28,6 +29,15 @@ struct Inner {
     room: PathBuf,
     /// Held as long as the room is in use.
     lock: (File, PathBuf),
+    /// Folders of jobs that have left nothing, for others: to make and remove one takes as long as a short job.
+    spare: Mutex<Vec<Spare>>,
+}
+
+/// A job's folder with an empty one for what it leaves, and how long that was when it was made.
+#[derive(Debug)]
+struct Spare {
+    path: PathBuf,
+    length: u64,
 }
 
 impl Drop for Inner {
@@ -110,13 +120,21 @@ impl Files {
         shown.await.map_err(failed(|| "give the job its files".into()))
     }
 
-    /// A new folder for a job.
+    /// A folder for a job, with nothing in it.
     pub(crate) fn room(&self) -> Result<Room> {
-        let path = self.0.room.join(id::new("job"));
-        let made = fs::create_dir(&path);
-        made.map_err(failed(|| "make a folder for the job".into()))?;
-        let files = self.clone();
-        Ok(Room { path, _files: files })
+        let spare = self.0.spare.lock().expect("no code panics with the lock").pop();
+        let spare = match spare {
+            Some(spare) => spare,
+            None => {
+                let made = Spare::new(self.0.room.join(id::new("job")));
+                made.map_err(failed(|| "make a folder for the job".into()))?
+            }
+        };
+        Ok(Room {
+            spare,
+            is_given: false,
+            files: self.clone(),
+        })
     }
 }
 
@@ -169,24 +187,46 @@ impl Drop for Own {
     }
 }
 
+impl Spare {
+    fn new(path: PathBuf) -> io::Result<Spare> {
+        fs::create_dir(&path)?;
+        let output = path.join("output");
+        fs::create_dir(&output)?;
+        let length = fs::metadata(&output)?.len();
+        Ok(Spare { path, length })
+    }
+
+    /// Whether it is as when it was new, its times too: nobody is told anything of the job before.
+    fn is_clean(&self) -> bool {
+        let output = self.path.join("output");
+        let clean = || {
+            let is_empty = fs::read_dir(&output)?.next().is_none();
+            let folder = File::open(&output)?;
+            let times = FileTimes::new().set_accessed(UNIX_EPOCH).set_modified(UNIX_EPOCH);
+            folder.set_times(times)?;
+            Ok::<_, io::Error>(is_empty && folder.metadata()?.len() == self.length)
+        };
+        clean().unwrap_or(false)
+    }
+}
+
 /// A folder of a job that runs; it goes with this.
 pub(crate) struct Room {
-    path: PathBuf,
-    _files: Files,
+    spare: Spare,
+    is_given: bool,
+    files: Files,
 }
 
 impl Room {
     /// Where something is given to the job.
-    pub(crate) fn folder(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+    pub(crate) fn folder(&mut self, name: &str) -> PathBuf {
+        self.is_given = true;
+        self.spare.path.join(name)
     }
 
-    /// What it leaves, in a new folder.
-    pub(crate) fn output(&self) -> Result<PathBuf> {
-        let path = self.path.join("output");
-        let made = fs::create_dir(&path);
-        made.map_err(failed(|| "make a folder for the job".into()))?;
-        Ok(path)
+    /// What it leaves.
+    pub(crate) fn output(&self) -> PathBuf {
+        self.spare.path.join("output")
     }
 
     /// The files that the job has left, with their paths: regular ones only, for a link may lead anywhere.
@@ -194,7 +234,7 @@ impl Room {
     /// # Errors
     /// In words for the tenant, if there are more, or more bytes, than it may leave.
     pub(crate) async fn left(&self, most: usize, most_bytes: u64) -> Result<Vec<(String, Received)>, String> {
-        let output = self.path.join("output");
+        let output = self.output();
         // Most jobs leave nothing.
         if fs::read_dir(&output).is_ok_and(|mut entries| entries.next().is_none()) {
             return Ok(Vec::new());
@@ -216,13 +256,15 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let path = std::mem::take(&mut self.path);
-        let _ = fs::remove_dir(path.join("output"));
-        if fs::remove_dir(&path).is_err() {
-            match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn_blocking(move || remove(&path))),
-                Err(_) => remove(&path),
-            }
+        let path = std::mem::take(&mut self.spare.path);
+        let spare = Spare { path, ..self.spare };
+        if !self.is_given && spare.is_clean() {
+            let mut all = self.files.0.spare.lock().expect("no code panics with the lock");
+            return all.push(spare);
+        }
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || remove(&spare.path))),
+            Err(_) => remove(&spare.path),
         }
     }
 }
@@ -320,8 +362,12 @@ fn make(folder: &Path) -> io::Result<Inner> {
         // Somebody may have taken it for one that was left.
         if lock.try_lock().is_ok() && lock.metadata()?.nlink() > 0 {
             DirBuilder::new().mode(0o700).create(&room)?;
-            let lock = (lock, name);
-            return Ok(Inner { kept, room, lock });
+            return Ok(Inner {
+                kept,
+                room,
+                lock: (lock, name),
+                spare: Mutex::default(),
+            });
         }
     }
 }
@@ -370,7 +416,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::in_folder(folder.path()).unwrap();
         let room = files.room().unwrap();
-        let output = room.output().unwrap();
+        let output = room.output();
         assert!(room.left(1, 1).await.unwrap().is_empty());
         fs::create_dir_all(output.join("a/b")).unwrap();
         fs::write(output.join("a/b/x"), "tea").unwrap();
@@ -387,11 +433,42 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_in_which_nothing_is_left_is_the_next_job_s_and_tells_it_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::in_folder(folder.path()).unwrap();
+        let room = files.room().unwrap();
+        let first = room.output();
+        fs::write(first.join("x"), "").unwrap();
+        fs::remove_file(first.join("x")).unwrap();
+        drop(room);
+        let mut room = files.room().unwrap();
+        assert_eq!(room.output(), first);
+        assert_eq!(fs::metadata(&first).unwrap().modified().unwrap(), UNIX_EPOCH);
+        let given = room.folder("input");
+        fs::create_dir(&given).unwrap();
+        drop(room);
+        let room = files.room().unwrap();
+        assert_ne!(room.output(), first);
+        assert!(!given.exists());
+        // A folder that has been large tells of it.
+        for n in 0..3000 {
+            fs::write(room.output().join(n.to_string()), "").unwrap();
+        }
+        for n in 0..3000 {
+            fs::remove_file(room.output().join(n.to_string())).unwrap();
+        }
+        let large = room.output();
+        let has_grown = fs::metadata(&large).unwrap().len() != room.spare.length;
+        drop(room);
+        assert_eq!(files.room().unwrap().output() != large, has_grown);
+    }
+
+    #[test]
     fn a_folder_goes_however_deep_it_is_and_those_of_a_process_that_was_killed_as_well() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::in_folder(folder.path()).unwrap();
         let room = files.room().unwrap();
-        let deep = room.output().unwrap();
+        let deep = room.output();
         // Longer together than a path may be.
         let name = "d".repeat(200);
         for _ in 0..50 {

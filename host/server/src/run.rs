@@ -198,7 +198,7 @@ impl Place {
         let mut place = Place {
             input: None,
             bundle: None,
-            output: (job.rules.written > 0).then(|| room.output()).transpose()?,
+            output: (job.rules.written > 0).then(|| room.output()),
             room,
         };
         for (role, wanted, shown) in [
