@@ -5,6 +5,7 @@ from typing import Callable
 
 import browser
 import network
+import service
 from measure import ENGINES, LOOPBACK, NATIVE, PINNED, SANDBOXES, VTWASM
 from measure import asleep, embedding, other_sandbox, program, pure_python, starts
 
@@ -59,5 +60,6 @@ JOBS = [
     # Natively the last two end where the kernel's limits do, at about 22,000 threads.
     Job("asleep", asleep(30_000), rounds=3, quick=False, engines=(VTWASM, NATIVE)),
     Job("asleep", asleep(100_000), rounds=3, engines=(VTWASM,)),
+    Job("service", service.figures, rounds=1, engines=(VTWASM,)),
     Job("browser", browser.figures, rounds=1, engines=(VTWASM,)),
 ]

@@ -101,6 +101,15 @@ NETWORK = {
     },
     "pages_s": "10,000 pages of a slow server, fetched by a pool of 1,000 threads",
     "flask_us": "flask: a request, with a thread for each",
+    **{
+        f"service_{name}_{figure}": f"`vtwasm serve` on {database}: {text}"
+        for name, database in (("sqlite", "SQLite"), ("postgresql", "PostgreSQL"))
+        for figure, text in (
+            ("job_us", "an empty job, submitted and run"),
+            ("line_p50_ms", "from submission to first line at half load, median"),
+            ("line_p99_ms", "from submission to first line at half load, p99"),
+        )
+    },
 }
 BROWSER = {
     "browser_first_visit_mb": "a first visit loads",
@@ -173,6 +182,11 @@ FIGURES = [
     ("share_max_over_min", None, 1.1),
     ("cpu_geomean_ms", NATIVE, 2.4),
     ("pyperformance_geomean_ms", NATIVE, 1.7),
+    # "The multi-tenant job runner": 500 jobs a second, and 300.
+    ("service_postgresql_job_us", None, 2000),
+    ("service_postgresql_line_p50_ms", None, 10),
+    ("service_postgresql_line_p99_ms", None, 60),
+    ("service_sqlite_job_us", None, 3333),
     # "The same Python in the browser, with threads that one can watch".
     ("browser_first_visit_mb", None, 8),
     ("browser_prompt_s", None, 1),

@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -120,30 +121,45 @@ def load(service, rate):
         thread.join()
 
 
-def measure(options, name, database, workers):
-    service = Service(options.vtwasm, database)
-    others = [Service(options.vtwasm, database, "worker") for _ in range(workers - 1)]
+def measure(vtwasm, database, workers, jobs, rate):
+    """Jobs a second that do nothing, that sleep, submissions a second; and milliseconds to the first line, p50 and p99."""
+    service = Service(vtwasm, database)
+    others = [Service(vtwasm, database, "worker") for _ in range(workers - 1)]
     throughput(service, "pass", 100)
-    nothing, submitted = throughput(service, "pass", options.jobs)
-    sleeping, _ = throughput(service, "import time; time.sleep(0.01)", options.jobs)
-    with load(service, options.load):
+    nothing, submitted = throughput(service, "pass", jobs)
+    sleeping, _ = throughput(service, "import time; time.sleep(0.01)", jobs)
+    with load(service, rate):
         taken = latencies(service)
     quantiles = statistics.quantiles(taken, n=100)
-    print(
-        f"| {name}, workers: {workers} | {nothing:.0f} | {sleeping:.0f} | {submitted:.0f} "
-        f"| {quantiles[49]:.1f} ms | {quantiles[98]:.1f} ms |",
-        flush=True,
-    )
     for process in [service, *others]:
         process.stop()
+    return nothing, sleeping, submitted, quantiles[49], quantiles[98]
+
+
+def figures(_engine):
+    """For `cargo xtask bench`: one worker on each database, at half the load that it is to bear."""
+    vtwasm, peers = Path(os.environ["VTWASM"]), os.environ.get("VTWASM_PEERS")
+    measured = {}
+
+    def add(name, database, rate):
+        nothing, _, _, p50, p99 = measure(vtwasm, database, 1, 2000, rate)
+        measured.update({f"service_{name}_job_us": 1e6 / nothing})
+        measured.update({f"service_{name}_line_p50_ms": p50, f"service_{name}_line_p99_ms": p99})
+
+    with tempfile.TemporaryDirectory() as folder:
+        add("sqlite", f"{folder}/jobs.db", 150)
+    if peers:
+        with postgresql(vtwasm, Path(peers), fsync="on") as database:
+            add("postgresql", database, 250)
+    return measured
 
 
 @contextlib.contextmanager
-def postgresql(options, **settings):
+def postgresql(vtwasm, peers, **settings):
     import place
     import servers
 
-    with place.prepared(options.vtwasm, options.peers, False), servers.postgresql(**settings) as port:
+    with place.prepared(vtwasm, peers, False), servers.postgresql(**settings) as port:
         password = servers.PASSWORD.replace(" ", "%20")
         yield f"postgres://postgres:{password}@127.0.0.1:{port}/postgres?sslmode=disable"
 
@@ -157,12 +173,23 @@ def main():
     parser.add_argument("--load", type=int, default=250)
     options = parser.parse_args()
     print("| | no-op jobs/s | jobs/s that sleep 10 ms | submissions/s | to the first line, p50 | p99 |\n|---|---|---|---|---|---|")
+
+    def row(name, database, workers):
+        nothing, sleeping, submitted, p50, p99 = measure(
+            options.vtwasm, database, workers, options.jobs, options.load
+        )
+        print(
+            f"| {name}, workers: {workers} | {nothing:.0f} | {sleeping:.0f} | {submitted:.0f} "
+            f"| {p50:.1f} ms | {p99:.1f} ms |",
+            flush=True,
+        )
+
     for workers in options.workers:
         with tempfile.TemporaryDirectory() as folder:
-            measure(options, "SQLite", f"{folder}/jobs.db", workers)
+            row("SQLite", f"{folder}/jobs.db", workers)
         if options.peers:
-            with postgresql(options, fsync="on") as database:
-                measure(options, "PostgreSQL", database, workers)
+            with postgresql(options.vtwasm, options.peers, fsync="on") as database:
+                row("PostgreSQL", database, workers)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ pub struct Submission {
     pub entry: Option<String>,
     /// An object for keyword arguments of `main`, or an array for positional ones.
     #[serde(default, skip_serializing_if = "Value::is_null")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     pub arguments: Value,
     /// What the program reads from its stdin.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -156,6 +156,7 @@ pub struct Limits {
     pub output: Option<u64>,
     /// Threads besides the main one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, maximum = 4294967295_u32)]
     pub threads: Option<u32>,
     /// Bytes written to files below `/output`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -212,13 +213,22 @@ impl Submission {
             "time_to_live: up to a year, in seconds"
         } else if !positive(self.limits.cpu_time) || !positive(self.limits.wall_time) {
             "limits: a time is more than 0 seconds, and at most a year"
-        } else if self.limits.memory == Some(0) || self.limits.output == Some(0) {
-            "limits: memory and output are more than 0 bytes"
+        } else if ![self.limits.memory, self.limits.output]
+            .into_iter()
+            .flatten()
+            .all(is_size)
+        {
+            "limits: memory and output are more than 0 bytes, and less than 2^63"
         } else {
             return Ok(());
         };
         Err(Error::Invalid(problem.into()))
     }
+}
+
+/// What other languages' numbers hold as well.
+pub(crate) fn is_size(bytes: u64) -> bool {
+    (1..1 << 63).contains(&bytes)
 }
 
 fn is_title(name: &str) -> bool {

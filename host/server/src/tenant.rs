@@ -27,12 +27,14 @@ pub struct Tenant {
 #[serde(deny_unknown_fields, default)]
 pub struct Quotas {
     /// Jobs that run at once.
+    #[schema(minimum = 0)]
     pub max_running: i64,
     /// Jobs that wait.
+    #[schema(minimum = 0)]
     pub max_queued: i64,
     /// Seconds of processor time that its runs may use in its last `cpu_hours` hours by the clock, this one included.
     /// Once they are used, nothing is taken or started until the oldest hour is over.
-    #[schema(exclusive_minimum = 0)]
+    #[schema(minimum = 0.001)]
     pub cpu_time: Option<f64>,
     /// From 1 to 744, a month.
     #[schema(minimum = 1, maximum = 744)]
@@ -42,7 +44,7 @@ pub struct Quotas {
     pub artifact_bytes: i64,
     /// Seconds for which its jobs are kept once they are over, with their logs, results and files; null: as long as the
     /// service says.
-    #[schema(exclusive_minimum = 0)]
+    #[schema(minimum = 0.001)]
     pub keep: Option<f64>,
     /// For each job.
     pub rules: Rules,
@@ -67,22 +69,29 @@ impl Default for Quotas {
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
     /// Bytes.
+    #[schema(minimum = 1)]
     pub memory: u64,
     /// Seconds of processor time.
+    #[schema(exclusive_minimum = 0, maximum = 31622400)]
     pub cpu_time: f64,
     /// Seconds from start to end.
+    #[schema(exclusive_minimum = 0, maximum = 31622400)]
     pub wall_time: f64,
     /// Bytes to stdout and stderr.
+    #[schema(minimum = 1)]
     pub output: u64,
     /// Threads besides the main one.
+    #[schema(value_type = u64, maximum = 4294967295_u32)]
     pub threads: u32,
     /// Sockets at once.
+    #[schema(value_type = u64, maximum = 4294967295_u32)]
     pub sockets: u32,
     /// Bytes written to files below `/output`, which the job leaves; 0: there is no such folder.
     pub written: u64,
     /// Bytes of its result, as JSON.
     pub result: usize,
     /// The highest priority that it may ask for.
+    #[schema(minimum = -9, maximum = 9)]
     pub priority: i64,
     /// What it may connect to, in the words of `vtwasm run --allow-net`: `example.com:443`, `10.0.0.0/8`, `*`.
     pub network: Vec<String>,
@@ -118,16 +127,18 @@ impl Quotas {
         let seconds = |value: f64| value > 0.0 && value <= 366.0 * 86_400.0;
         let problem = if self.max_running < 0 || self.max_queued < 0 || self.artifact_bytes < 0 {
             "max_running, max_queued and artifact_bytes are not negative"
-        } else if self.cpu_time.is_some_and(|time| !(time > 0.0 && time < 1e12))
+        } else if self.cpu_time.is_some_and(|time| !(0.001..1e12).contains(&time))
             || !(1..=744).contains(&self.cpu_hours)
         {
-            "a quota's cpu_time is more than 0 seconds, and cpu_hours are from 1 to 744"
-        } else if self.keep.is_some_and(|keep| !(keep > 0.0 && keep < 1e10)) {
-            "keep is more than 0 seconds"
+            "a quota's cpu_time is at least 0.001 seconds, and cpu_hours are from 1 to 744"
+        } else if self.keep.is_some_and(|keep| !(0.001..1e10).contains(&keep)) {
+            "keep is at least 0.001 seconds"
         } else if !seconds(rules.cpu_time) || !seconds(rules.wall_time) {
             "cpu_time and wall_time are seconds: more than 0, and at most a year"
-        } else if rules.memory == 0 || rules.output == 0 {
-            "memory and output are more than 0 bytes"
+        } else if !job::is_size(rules.memory) || !job::is_size(rules.output) {
+            "memory and output are more than 0 bytes, and less than 2^63"
+        } else if !job::is_size(rules.written.max(1)) || !job::is_size(rules.result.max(1) as u64) {
+            "written and result are less than 2^63 bytes"
         } else if !(-9..=9).contains(&rules.priority) {
             "priority: from -9 to 9"
         } else {

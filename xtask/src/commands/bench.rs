@@ -24,6 +24,7 @@ impl Bench {
     pub fn execute(&self) -> Result<ExitCode> {
         let mut built = built(&Options::default())?;
         let native = built.session.recipe.native()?;
+        let peers = built.session.recipe.peers()?;
         // The selection of the program's own build, so that nothing is compiled twice.
         run_visibly(cargo(&built.session, &built.python).args([
             "build",
@@ -43,6 +44,7 @@ impl Bench {
                 .env("VTWASM", &built.program)
                 .env("VTWASM_EXAMPLES", built.program.with_file_name("examples"))
                 .env("VTWASM_ARTIFACT", &built.python)
+                .env("VTWASM_PEERS", peers)
                 .env("NATIVE_PYTHON", native),
         )?;
         Ok(ExitCode::SUCCESS)

@@ -67,7 +67,7 @@ impl Drop for Upload {
 
 /// Put a file, which jobs can be given then. The same again changes nothing.
 #[utoipa::path(put, path = "/v1/files", tag = "files",
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "What is in it"),
+    request_body(content = Option<Vec<u8>>, content_type = "application/octet-stream", description = "What is in it; nothing is a file, too"),
     responses(
         (status = 200, description = "It is kept", body = StoredFile),
         (status = 429, description = "The tenant has no room for it", body = Problem, content_type = "application/problem+json"),

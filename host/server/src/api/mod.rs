@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Components, RefOr, Schema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -142,11 +143,34 @@ fn document_text(mut document: utoipa::openapi::OpenApi) -> String {
         paths.insert(files::LEFT.replace("{*path}", "{path}"), item);
     }
     let components = document.components.get_or_insert_default();
+    close_tenant(components);
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     components.add_security_scheme("token", bearer);
     let mut text = document.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// A tenant is its quotas and more in one object. Quotas refuse what they do not know, so that no `allOf` could add to them.
+fn close_tenant(components: &mut Components) {
+    let schemas = &mut components.schemas;
+    let Some(RefOr::T(Schema::Object(quotas))) = schemas.get("Quotas").cloned() else {
+        return;
+    };
+    let Some(RefOr::T(Schema::AllOf(parts))) = schemas.get("Tenant") else {
+        return;
+    };
+    let own = parts.items.iter().find_map(|part| match part {
+        RefOr::T(Schema::Object(own)) => Some(own.clone()),
+        _ => None,
+    });
+    let Some(mut tenant) = own else {
+        return;
+    };
+    tenant.required.extend(quotas.properties.keys().cloned());
+    tenant.properties.extend(quotas.properties);
+    tenant.description.clone_from(&parts.description);
+    schemas.insert("Tenant".into(), RefOr::T(Schema::Object(tenant)));
 }
 
 fn finished(router: Router<State>, state: State) -> Router {

@@ -12,14 +12,14 @@ use utoipa::ToSchema;
 /// A secret's value.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Value {
+pub(super) struct NewSecret {
     /// At most 64 KiB.
     value: String,
 }
 
 /// Set a secret, a new one or anew.
 #[utoipa::path(put, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path, description = "The secret, and the variable that jobs find it in")),
-    request_body = Value,
+    request_body = NewSecret,
     responses(
         (status = 204, description = "It is set"),
         (status = "4XX", description = "It is not", body = Problem, content_type = "application/problem+json")))]
@@ -27,7 +27,7 @@ pub(super) async fn set(
     axum::extract::State(state): axum::extract::State<State>,
     Keeper(tenant): Keeper,
     In(name): In<String>,
-    Body(body): Body<Value>,
+    Body(body): Body<NewSecret>,
 ) -> Result<StatusCode, Problem> {
     state.store.set_secret(&tenant, &name, &body.value).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 #[derive(Deserialize, ToSchema)]
 pub(super) struct NewTenant {
     /// Lower-case letters, digits and hyphens.
-    #[schema(example = "research")]
+    #[schema(example = "research", pattern = "^[a-z0-9][a-z0-9-]{0,62}$")]
     id: String,
     /// What is left out is the default.
     #[serde(default)]
@@ -125,6 +125,7 @@ pub(super) async fn change(
 #[serde(deny_unknown_fields)]
 pub(super) struct NewToken {
     /// What it is good for.
+    #[schema(min_items = 1)]
     scopes: Vec<Scope>,
     /// Seconds until it ends; never, if left out.
     #[schema(exclusive_minimum = 0)]
