@@ -81,6 +81,10 @@ pub struct ServeOptions {
     #[arg(long, value_name = "TIME", env = "VTWASM_KEEP_FILES", default_value = "7d", value_parser = units::duration)]
     pub keep_files: Duration,
 
+    /// An OpenTelemetry collector, which is told of each run by OTLP over HTTP: http://127.0.0.1:4318
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp: Option<String>,
+
     /// How events are written to stderr
     #[arg(
         long,
@@ -122,6 +126,7 @@ fn lease(text: &str) -> Result<Duration, String> {
 /// Serves until a signal says to leave.
 pub fn serve(options: &ServeOptions) -> Result<u8> {
     log_events(options.log_format);
+    let otlp = options.otlp.clone().filter(|address| !address.is_empty());
     let database = database(options.database.as_deref())?;
     let mut options = Options {
         key: key(options.secret_key_file.as_deref(), &database)?,
@@ -162,6 +167,10 @@ pub fn serve(options: &ServeOptions) -> Result<u8> {
             python.ok_or_else(|| Error::Invalid("no Python".into()))
         });
         let service = open.await.map_err(|error| explained(error, &options))?;
+        if let Some(address) = &otlp {
+            let exporting = service.export_runs(address);
+            exporting.map_err(|error| Failure::usage(format!("--otlp: {error}")))?;
+        }
         announce(&service, &options)?;
         service
             .run(async {

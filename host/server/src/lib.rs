@@ -10,7 +10,7 @@
 //! - [`worker`]: takes jobs while it has slots, keeps its leases, drains;
 //! - [`run`]: one job in its sandbox; [`output`]: what it writes, on its way into the store;
 //! - [`serve`]: all of it as one service; [`sweep`]: what is done from time to time; [`wake`]: news between its parts;
-//! - [`error`], [`id`], [`time`].
+//! - [`metrics`], [`counts`], [`otlp`], [`error`], [`id`], [`time`].
 
 #![allow(
     rustdoc::private_intra_doc_links,
@@ -18,11 +18,14 @@
 )]
 
 mod api;
+mod counts;
 mod error;
 mod files;
 mod id;
 mod job;
 mod linger;
+mod metrics;
+mod otlp;
 mod output;
 mod packages;
 mod run;

@@ -1,7 +1,7 @@
 //! A connection whose last answer arrives: TCP takes an answer back from a client that still sends what nobody
 //! reads, as it does with a body that is too large.
 
-use std::io::Result;
+use std::io::{ErrorKind, Result};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,15 +12,36 @@ use tokio::time::Sleep;
 /// For a client to notice that its last answer is there.
 const LINGER: Duration = Duration::from_secs(30);
 
-/// Once it is shut down, it reads and drops what still comes, for some time.
+/// Fails when nothing of an answer can be sent for some time; once it is shut down, reads and drops what still comes.
 pub(crate) struct Linger {
     stream: TcpStream,
     until: Option<Pin<Box<Sleep>>>,
+    /// For so long nothing may be taken.
+    patience: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Linger {
-    pub(crate) fn new(stream: TcpStream) -> Linger {
-        Linger { stream, until: None }
+    pub(crate) fn new(stream: TcpStream, patience: Duration) -> Linger {
+        Linger {
+            stream,
+            until: None,
+            patience,
+            stalled: None,
+        }
+    }
+
+    fn sent<T>(&mut self, cx: &mut Context<'_>, sent: Poll<Result<T>>) -> Poll<Result<T>> {
+        if sent.is_ready() {
+            self.stalled = None;
+            return sent;
+        }
+        let patience = self.patience;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 }
 
@@ -32,7 +53,8 @@ impl AsyncRead for Linger {
 
 impl AsyncWrite for Linger {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let sent = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.sent(cx, sent)
     }
 
     fn poll_write_vectored(
@@ -40,7 +62,8 @@ impl AsyncWrite for Linger {
         cx: &mut Context<'_>,
         parts: &[std::io::IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let sent = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.sent(cx, sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -52,7 +75,7 @@ impl AsyncWrite for Linger {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Linger { stream, until } = &mut *self;
+        let Linger { stream, until, .. } = &mut *self;
         let mut stream = Pin::new(stream);
         let until = match until {
             Some(until) => until,
@@ -72,5 +95,36 @@ impl AsyncWrite for Linger {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Linger;
+    use std::io::ErrorKind;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn who_reads_nothing_of_its_answer_is_not_waited_for_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut server = Linger::new(listener.accept().await.unwrap().0, Duration::from_millis(300));
+        let much = vec![0; 64 << 20];
+        let error = server.write_all(&much).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        // Who reads is sent all of it.
+        let mut server = Linger::new(
+            {
+                client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                listener.accept().await.unwrap().0
+            },
+            Duration::from_secs(60),
+        );
+        let sending = tokio::spawn(async move { server.write_all(&much).await });
+        let mut read = vec![0; 64 << 20];
+        client.read_exact(&mut read).await.unwrap();
+        sending.await.unwrap().unwrap();
     }
 }

@@ -25,6 +25,8 @@ use vtwasm::Python;
 const CONNECTIONS: usize = 1024;
 /// For a request's head to arrive, and between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a client that reads nothing of its answer; else a thousand of them would take all connections.
+const STALLED: Duration = Duration::from_secs(60);
 /// For answers that are under way when the service leaves.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -136,6 +138,16 @@ impl Service {
         self.first_token.as_deref()
     }
 
+    /// Tells an OpenTelemetry collector of its runs, by OTLP over HTTP: `http://127.0.0.1:4318`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what is no such address.
+    pub fn export_runs(&self, address: &str) -> Result<()> {
+        self.state
+            .worker()
+            .map_or(Ok(()), |worker| worker.export(address))
+    }
+
     /// Runs until `leave` is ready and what is under way has come to its end. It answers until its jobs
     /// are drained, and says meanwhile that it is not ready.
     pub async fn run(self, leave: impl Future<Output = ()>) {
@@ -201,7 +213,7 @@ async fn answer(listener: TcpListener, router: axum::Router, mut closed: watch::
             _ = closed.changed() => break,
         };
         let _ = stream.set_nodelay(true);
-        let stream = TokioIo::new(Linger::new(stream));
+        let stream = TokioIo::new(Linger::new(stream, STALLED));
         let connection = http.serve_connection(stream, TowerToHyperService::new(router.clone()));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

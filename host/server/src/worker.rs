@@ -1,16 +1,17 @@
 //! Takes jobs while it has slots, renews their leases, and leaves without losing any.
 
+use crate::counts::Counts;
 use crate::error::Result;
 use crate::id;
-use crate::job::State;
+use crate::otlp::Exporter;
 use crate::output::Rest;
 use crate::run::{self, Brake, Start, Why};
 use crate::store::{Claimed, End, Store};
 use crate::wake::News;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio::time::{Instant, sleep, timeout};
 use vtwasm::Python;
@@ -55,8 +56,8 @@ struct Inner {
     running: Mutex<HashMap<String, Arc<Running>>>,
     /// A slot is free.
     freed: Notify,
-    /// Ended with success, failure, revoked, and to start again.
-    ended: [AtomicU64; 4],
+    counts: Counts,
+    exporter: OnceLock<Exporter>,
     /// It takes no more jobs.
     leaving: AtomicBool,
 }
@@ -72,6 +73,7 @@ pub(crate) struct Presence {
 
 struct Running {
     attempt: i64,
+    begun: SystemTime,
     brake: Brake,
     /// Until then nobody else runs it.
     until: Mutex<Instant>,
@@ -100,7 +102,8 @@ impl Worker {
                 options,
                 running: Mutex::default(),
                 freed: Notify::new(),
-                ended: Default::default(),
+                counts: Counts::default(),
+                exporter: OnceLock::new(),
                 leaving: AtomicBool::new(false),
             }),
         })
@@ -132,16 +135,16 @@ impl Worker {
         (self.inner.lock().len(), self.inner.options.slots)
     }
 
-    /// How many runs have ended here, by their job's state then.
-    pub fn ended(&self) -> [(State, u64); 4] {
-        let states = [State::Success, State::Failure, State::Revoked, State::Retry];
-        let mut counts = self.inner.ended.iter();
-        states.map(|state| {
-            (
-                state,
-                counts.next().map_or(0, |count| count.load(Ordering::Relaxed)),
-            )
-        })
+    /// From now on it tells the collector at this address of its runs.
+    pub(crate) fn export(&self, address: &str) -> Result<()> {
+        let exporter = Exporter::new(address, &self.inner.name)?;
+        let _ = self.inner.exporter.set(exporter);
+        Ok(())
+    }
+
+    /// What it has done.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.inner.counts
     }
 }
 
@@ -196,6 +199,7 @@ impl Inner {
         }
         let asked = Instant::now();
         let jobs = self.store.claim(&self.name, free, self.options.lease).await?;
+        self.counts.add_claim(jobs.len());
         // One that could start and was not taken waits for its tenant's quota.
         let wait = if jobs.is_empty() {
             self.poll()
@@ -211,6 +215,7 @@ impl Inner {
     fn start(self: Arc<Self>, job: Claimed, until: Instant) {
         let running = Arc::new(Running {
             attempt: job.attempt,
+            begun: SystemTime::now(),
             brake: Brake::default(),
             until: Mutex::new(until),
         });
@@ -235,13 +240,10 @@ impl Inner {
         loop {
             match self.store.finish(job, end, rest.seq, &rest.pieces).await {
                 Ok(Some(state)) => {
-                    let index = match state {
-                        State::Success => 0,
-                        State::Failure => 1,
-                        State::Revoked => 2,
-                        _ => 3,
-                    };
-                    self.ended[index].fetch_add(1, Ordering::Relaxed);
+                    self.counts.add_end(state, end);
+                    if let Some(exporter) = self.exporter.get() {
+                        exporter.tell(job, running.begun, state, end);
+                    }
                     let Claimed {
                         id, tenant, attempt, ..
                     } = job;
@@ -250,6 +252,9 @@ impl Inner {
                         tenant,
                         attempt,
                         state = state.name(),
+                        limit = end.limit,
+                        wall_time = end.usage.wall_time,
+                        cpu_time = end.usage.cpu_time,
                         error = end.error,
                         "a run ended"
                     );

@@ -1,5 +1,7 @@
 //! `vtwasm serve` as processes, which are killed: on SQLite and on PostgreSQL.
 
+mod client;
+mod events;
 #[path = "../../../server/tests/suite/postgres.rs"]
 mod postgres;
 mod storm;

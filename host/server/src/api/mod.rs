@@ -12,18 +12,19 @@ mod schedules;
 mod secrets;
 mod tenants;
 
+use crate::metrics::Durations;
 use crate::store::Store;
 use crate::worker::Worker;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn, map_response};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use problem::Problem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, RefOr, Schema};
@@ -44,6 +45,7 @@ pub struct State {
     worker: Option<Worker>,
     leaving: Arc<AtomicBool>,
     uploads: files::Uploads,
+    requests: Arc<Durations>,
 }
 
 impl State {
@@ -54,6 +56,7 @@ impl State {
             worker,
             leaving: Arc::default(),
             uploads: files::Uploads::default(),
+            requests: Arc::default(),
         }
     }
 
@@ -180,9 +183,42 @@ fn finished(router: Router<State>, state: State) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
         })
         .layer(from_fn(in_time))
+        .layer(from_fn_with_state(state.clone(), timed))
         .layer(map_response(careful))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(state)
+}
+
+/// Counts how long an answer takes to begin, by its route and not by its path.
+async fn timed(
+    axum::extract::State(state): axum::extract::State<State>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    // Anyone can make up others.
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    let method = known.into_iter().find(|known| known == request.method());
+    let response = next.run(request).await;
+    let labels = format!(
+        "route=\"{}\",method=\"{}\",status=\"{}\"",
+        route.as_deref().unwrap_or("none"),
+        method.as_ref().map_or("other", Method::as_str),
+        response.status().as_u16()
+    );
+    state.requests.add(labels, begun.elapsed());
+    response
 }
 
 /// What a browser may do with an answer: next to nothing, unless it says otherwise. There is nothing for other

@@ -3,11 +3,11 @@
 use super::State;
 use super::auth::Operator;
 use super::problem::Problem;
+use crate::metrics::Text;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use std::fmt::Write;
 
 pub(super) fn router() -> Router<State> {
     Router::new()
@@ -30,51 +30,54 @@ async fn metrics(
     axum::extract::State(state): axum::extract::State<State>,
     _: Operator,
 ) -> Result<Response, Problem> {
-    let [waiting, running] = state.store.queue_lengths().await?;
-    let mut text = String::new();
-    let mut say = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| {
-        let _ = writeln!(text, "# HELP vtwasm_{name} {help}\n# TYPE vtwasm_{name} {kind}");
-        for (labels, value) in values {
-            let _ = writeln!(text, "vtwasm_{name}{labels} {value}");
-        }
-    };
-    let one = |value: i64| [(String::new(), value.max(0).unsigned_abs())];
-    say(
-        "jobs_waiting",
-        "gauge",
+    let figures = state.store.figures("*").await?;
+    let workers = state.store.workers().await?;
+    let mut text = Text::default();
+    text.gauge(
+        "vtwasm_jobs_waiting",
         "Jobs that wait, of all tenants.",
-        &one(waiting),
+        figures.waiting,
     );
-    say(
-        "jobs_running",
-        "gauge",
+    text.gauge(
+        "vtwasm_jobs_running",
         "Jobs that run, in all processes.",
-        &one(running),
+        figures.running,
     );
+    let help = "For so long the first waiting job could have run.";
+    text.gauge("vtwasm_jobs_oldest_seconds", help, figures.oldest);
+    let help = "Processes that run jobs and were seen within the last minute.";
+    text.gauge("vtwasm_workers", help, workers.len());
+    let help = "Failures of the database that this process has met.";
+    text.counter(
+        "vtwasm_database_errors_total",
+        help,
+        state.store.database_errors(),
+    );
+    let help = "Times until answers of this process begin.";
+    text.durations("vtwasm_http_request_duration_seconds", help, &state.requests);
     if let Some(worker) = state.worker() {
         let (running, slots) = worker.load();
-        say(
-            "worker_slots",
-            "gauge",
+        text.gauge(
+            "vtwasm_worker_slots",
             "Jobs that this process runs at once.",
-            &one(slots as i64),
+            slots,
         );
-        say(
-            "worker_running",
-            "gauge",
-            "Jobs that this process runs.",
-            &one(running as i64),
-        );
-        let ended = worker
-            .ended()
-            .map(|(state, count)| (format!("{{state=\"{}\"}}", state.name()), count));
-        say(
-            "runs_total",
-            "counter",
-            "Runs that ended in this process, by their job's state then.",
-            &ended,
-        );
+        text.gauge("vtwasm_worker_running", "Jobs that this process runs.", running);
+        let counts = worker.counts();
+        let help = "Times that this process has asked for jobs to run.";
+        text.counter("vtwasm_claims_total", help, counts.claims());
+        let help = "Jobs that this process has taken.";
+        text.counter("vtwasm_claimed_jobs_total", help, counts.claimed());
+        let help = "Runs that ended in this process, by their job's state then.";
+        let ended = counts.ended();
+        let ended = ended.map(|(state, count)| (format!("{{state=\"{}\"}}", state.name()), count));
+        text.counters("vtwasm_runs_total", help, ended);
+        let help = "Runs that this process ended because they hit a limit.";
+        text.counters("vtwasm_runs_limited_total", help, counts.limited());
+        let help = "What runs of this process took from start to end, by their job's state then.";
+        text.durations("vtwasm_run_duration_seconds", help, counts.durations());
     }
+    let text = text.finish();
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((kind, text).into_response())
 }

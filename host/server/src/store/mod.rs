@@ -215,6 +215,21 @@ impl Store {
         Ok(())
     }
 
+    /// How often the database has failed here.
+    pub(crate) fn database_errors(&self) -> u64 {
+        let Store {
+            readers,
+            writers,
+            hasty,
+            ..
+        } = self;
+        let own = |pool: &Pool, others: &[&Pool]| match others.iter().any(|other| pool.is(other)) {
+            true => 0,
+            false => pool.failures(),
+        };
+        readers.failures() + own(writers, &[readers]) + own(hasty, &[readers, writers])
+    }
+
     /// Whether other processes tell of their work by themselves.
     pub(crate) fn is_told(&self) -> bool {
         self.dialect == Dialect::Postgres

@@ -12,6 +12,7 @@ use sqlx::{
 };
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -41,6 +42,8 @@ struct Inner {
     /// The last one that came back is taken first. None is in a transaction, or in the middle of a statement.
     idle: Mutex<Vec<Idle>>,
     places: Arc<Semaphore>,
+    /// Connections that could not be had, and statements without an answer or with a bad one.
+    failures: AtomicU64,
 }
 
 struct Idle {
@@ -62,6 +65,7 @@ impl Pool {
                 settings,
                 idle: Mutex::default(),
                 places: Arc::new(Semaphore::new(connections)),
+                failures: AtomicU64::new(0),
             }),
         })
     }
@@ -85,7 +89,17 @@ impl Pool {
                 is_broken: false,
             })
         });
-        taken.await.unwrap_or_else(|_| Err(late()))
+        let taken = taken.await.unwrap_or_else(|_| Err(late()));
+        taken.inspect_err(|_| self.inner.fail())
+    }
+
+    /// How often it failed.
+    pub(super) fn failures(&self) -> u64 {
+        self.inner.failures.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is(&self, other: &Pool) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Begins a transaction by these words.
@@ -115,6 +129,10 @@ impl Pool {
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().expect("no code panics with the lock")
+    }
+
+    fn fail(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits for a database that starts.
@@ -174,10 +192,14 @@ impl Connection {
     fn answered<T>(&mut self, answer: Result<Result<T, Error>, Elapsed>) -> Result<T, Error> {
         let Ok(answer) = answer else {
             self.is_broken = true;
+            self.pool.inner.fail();
             return Err(late());
         };
         self.is_busy = false;
-        answer.map_err(|error| self.seen(error))
+        answer.map_err(|error| {
+            self.pool.inner.fail();
+            self.seen(error)
+        })
     }
 
     /// Tells apart whose fault it is: a statement's own is left as a fault of the database.

@@ -7,7 +7,8 @@ use vtwasm_server::Role;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_file_of_the_dashboard_is_served_with_its_policy_and_loaded_once() {
-    let service = serve(&Place::sqlite(), Role::Api).await;
+    let place = Place::sqlite();
+    let service = serve(&place, Role::Api).await;
     let page = service.ask(Method::GET, "/", "", "").await;
     assert_eq!(
         (page.status, page.kind.as_str()),
@@ -62,7 +63,8 @@ async fn each_file_of_the_dashboard_is_served_with_its_policy_and_loaded_once() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_sites_pages_are_allowed_nothing() {
-    let service = serve(&Place::sqlite(), Role::All).await;
+    let place = Place::sqlite();
+    let service = serve(&place, Role::All).await;
     let foreign = [
         ("origin", "https://example.com"),
         ("access-control-request-method", "POST"),
@@ -98,7 +100,8 @@ async fn other_sites_pages_are_allowed_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_only_runs_jobs_has_no_dashboard() {
-    let service = serve(&Place::sqlite(), Role::Worker).await;
+    let place = Place::sqlite();
+    let service = serve(&place, Role::Worker).await;
     for path in ["/", "/dashboard/main.js"] {
         assert_eq!(service.ask(Method::GET, path, "", "").await.status, 404);
     }

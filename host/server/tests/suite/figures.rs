@@ -166,7 +166,53 @@ async fn a_job_s_name_is_one_line(place: Place) {
     service.leave().await;
 }
 
+async fn metrics_tell_of_runs_limits_and_requests_with_few_labels(place: Place) {
+    let service = serve(&place, Role::All).await;
+    service
+        .over(&service.submit(&json!({"source": "pass"})).await)
+        .await;
+    let endless = json!({"source": "while True: pass", "limits": {"cpu_time": 0.2}});
+    service.over(&service.submit(&endless).await).await;
+    service
+        .ask(Method::from_bytes(b"BREW").unwrap(), "/no\"thing/1", "", "")
+        .await;
+    let end = Instant::now() + Duration::from_secs(30);
+    let text = loop {
+        // A run is counted just after its end is written.
+        let text = service.get("/metrics").await.text;
+        if text.contains("\nvtwasm_runs_total{state=\"FAILURE\"} 1\n") {
+            break text;
+        }
+        assert!(Instant::now() < end, "{text}");
+    };
+    for line in [
+        "vtwasm_jobs_waiting 0",
+        "vtwasm_jobs_oldest_seconds 0",
+        "vtwasm_workers 1",
+        "vtwasm_database_errors_total 0",
+        "vtwasm_claimed_jobs_total 2",
+        "vtwasm_worker_slots 4",
+        "vtwasm_runs_limited_total{limit=\"cpu_time\"} 1",
+        "vtwasm_run_duration_seconds_count{state=\"SUCCESS\"} 1",
+        "vtwasm_http_request_duration_seconds_count{route=\"/v1/jobs\",method=\"POST\",status=\"201\"} 2",
+        "vtwasm_http_request_duration_seconds_count{route=\"none\",method=\"other\",status=\"404\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    assert!(
+        text.contains("{route=\"/v1/jobs/{id}\",method=\"GET\",status=\"200\",le=\"1\"}"),
+        "{text}"
+    );
+    assert!(!text.contains("default") && !text.contains("job_"), "{text}");
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (_, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().unwrap() >= 0.0, "{line}");
+    }
+    service.leave().await;
+}
+
 on_both! {
+    metrics_tell_of_runs_limits_and_requests_with_few_labels
     each_start_of_a_job_is_told_with_its_end
     figures_count_what_waits_and_what_was_done
     an_operator_reaches_every_tenant_s_jobs_and_nobody_else_does

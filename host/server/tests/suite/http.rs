@@ -24,6 +24,11 @@ pub struct Running {
 }
 
 pub async fn serve(place: &Place, role: Role) -> Running {
+    serve_with(place, role, |_| {}).await
+}
+
+/// After something was done to the service.
+pub async fn serve_with(place: &Place, role: Role, prepare: impl FnOnce(&Service)) -> Running {
     let options = Options {
         database: match place {
             Place::Sqlite(folder) => Database::Sqlite(folder.path().join("jobs.db")),
@@ -39,6 +44,7 @@ pub async fn serve(place: &Place, role: Role) -> Running {
     };
     let python = tokio::task::spawn_blocking(python).await.unwrap();
     let service = Service::open(&options, || Ok(python)).await.unwrap();
+    prepare(&service);
     let address = service.address().unwrap();
     let token = service.first_token().unwrap_or_default().to_owned();
     let (leave, left) = oneshot::channel::<()>();

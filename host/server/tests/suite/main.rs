@@ -7,6 +7,7 @@ mod figures;
 mod files;
 mod http;
 mod migrations;
+mod otlp;
 mod packages;
 mod place;
 mod postgres;
