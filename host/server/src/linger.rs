@@ -106,25 +106,25 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
+    /// Two ends of a connection, of which the server's waits for so long.
+    async fn connection(patience: Duration) -> (TcpStream, Linger) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, Linger::new(listener.accept().await.unwrap().0, patience))
+    }
+
     #[tokio::test]
     async fn who_reads_nothing_of_its_answer_is_not_waited_for_for_ever() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut server = Linger::new(listener.accept().await.unwrap().0, Duration::from_millis(300));
-        let much = vec![0; 64 << 20];
-        let error = server.write_all(&much).await.unwrap_err();
+        let (_client, mut server) = connection(Duration::from_millis(300)).await;
+        let error = server.write_all(&vec![0; 64 << 20]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        // Who reads is sent all of it.
-        let mut server = Linger::new(
-            {
-                client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-                listener.accept().await.unwrap().0
-            },
-            Duration::from_secs(60),
-        );
-        let sending = tokio::spawn(async move { server.write_all(&much).await });
-        let mut read = vec![0; 64 << 20];
-        client.read_exact(&mut read).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_reads_is_sent_all_of_its_answer() {
+        let (mut client, mut server) = connection(Duration::from_secs(60)).await;
+        let sending = tokio::spawn(async move { server.write_all(&vec![0; 64 << 20]).await });
+        client.read_exact(&mut vec![0; 64 << 20]).await.unwrap();
         sending.await.unwrap().unwrap();
     }
 }
