@@ -54,6 +54,7 @@ export async function tenant(here, root) {
       ["Runs", number(account.runs)],
       ["Processor time", duration(account.used.cpu_time)],
       ["Output", size(account.used.output)],
+      ["Files", size(account.stored)],
       ["Its runs", h("a", { href: address("#/runs", { tenant: id }) }, "show")],
     ]),
     quotas(here, path, account),
@@ -79,8 +80,8 @@ function quotas({ say, fail }, path, account) {
   const network = h("textarea", { rows: 3, spellcheck: "false", autocapitalize: "off" }, rules.network.join("\n"));
   const save = async (/** @type {Event} */ event) => {
     event.preventDefault();
-    // What this form does not show stays as it is.
-    const { id, created, runs, used, ...kept } = account;
+    // What this form does not show stays as it is; what is told beside quotas is none.
+    const { id, created, runs, used, stored, ...kept } = account;
     const body = {
       ...kept,
       max_running: Number(running.value),
