@@ -1,8 +1,8 @@
 //! Files: wasmtime-wasi's, but what is written to them counts for the sandbox's limit.
 //!
 //! Ones that count first take the place of its functions that write, and of those that make files, folders and
-//! links. What would go over the limit is EDQUOT, and nothing of it is done. And only files and folders are opened: a named pipe, a terminal or another
-//! device would hold the host's thread until somebody writes to it.
+//! links. What would go over the limit is EDQUOT, and nothing of it is done. And only files and folders are opened:
+//! a named pipe, a terminal or another device would hold the host's thread until somebody writes to it.
 
 use crate::imports::State;
 use crate::limits::Account;
