@@ -4,7 +4,7 @@ use crate::on_both;
 use crate::place::{Place, Working, answered, code, ended, is, over, quick, submitted, text, when};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use vtwasm_server::{End, State, Store, Submission, Usage, Verdict, WorkerOptions};
+use vtwasm_server::{End, Quotas, State, Store, Submission, Usage, Verdict, WorkerOptions};
 
 async fn a_job_whose_worker_is_lost_runs_again_and_the_lost_one_changes_nothing_any_more(place: Place) {
     let store = place.with(&["a"]).await;
@@ -187,12 +187,10 @@ async fn each_of_many_jobs_ends_once_while_workers_come_and_go(place: Place) {
 async fn every_job_ends_once_although_postgresql_is_killed_while_they_are_submitted_and_run() {
     let start = tokio::task::spawn_blocking(crate::postgres::Server::start);
     let mut server = start.await.unwrap();
-    let place = Place::Postgres(server.address());
-    let store = place.with(&["a"]).await;
-    let workers = [
-        Working::start(&store, 4).await,
-        Working::start(&place.open().await, 4).await,
-    ];
+    let store = Store::postgres(&server.address()).await.unwrap();
+    store.add_tenant("a", &Quotas::default()).await.unwrap();
+    let other = Store::postgres(&server.address()).await.unwrap();
+    let workers = [Working::start(&store, 4).await, Working::start(&other, 4).await];
     let parts = (0..8).map(|part| tokio::spawn(submitted_and_counted(store.clone(), part, 40)));
     let parts = parts.collect::<Vec<_>>();
     for _ in 0..2 {
