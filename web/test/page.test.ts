@@ -87,6 +87,8 @@ test("the console is a REPL, with history, that an interrupt does not end", asyn
   await button("REPL").click();
   await expect.poll(consoleText).toMatch(/>>> *$/);
   await page.keyboard.type("x = 6\r");
+  // What is typed ahead is shown before the prompt that it answers, as on any terminal.
+  await expect.poll(consoleText).toMatch(/>>> x = 6\n>>> *$/);
   await page.keyboard.type("x * 7\r");
   await expect.poll(consoleText).toMatch(/\n42\n>>> *$/);
   await page.keyboard.press("ArrowUp");
