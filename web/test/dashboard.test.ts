@@ -1,14 +1,14 @@
 // The dashboard of the job runner (host/server/dashboard), as somebody uses it.
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { launch } from "./browser.ts";
+import { AXE, LOOKS } from "./looks.ts";
 
 const SCREENSHOTS = join(import.meta.dirname, "../../target/web/screenshots/dashboard");
 mkdirSync(SCREENSHOTS, { recursive: true });
@@ -313,14 +313,6 @@ test("all of it can be done by the keyboard", async () => {
   await expect.poll(() => other.locator(".head .badge").first().textContent(), { timeout: 60_000 }).toBe("SUCCESS");
   await other.context().close();
 });
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const LOOKS = [
-  { name: "light", colorScheme: "light", width: 1280, height: 900 },
-  { name: "dark", colorScheme: "dark", width: 1280, height: 900 },
-  { name: "phone", colorScheme: "light", width: 390, height: 844 },
-  { name: "phone-dark", colorScheme: "dark", width: 390, height: 844 },
-] as const;
 
 for (const { name, colorScheme, width, height } of LOOKS)
   test(`no view has a fault that axe finds, or is wider than the window: ${name}`, async () => {

@@ -1,8 +1,7 @@
 // The page, as somebody uses it.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -11,6 +10,7 @@ import type { Editor } from "../page/editor.ts";
 import { codeOf, EXAMPLES } from "../page/examples.ts";
 import type { TimelineView } from "../page/timeline/view.ts";
 import { openPage, type Browser } from "./browser.ts";
+import { AXE, LOOKS } from "./looks.ts";
 
 /** What page/main.ts leaves for tests. */
 type Globals = { terminal: Console; editor: Editor; view: TimelineView };
@@ -377,13 +377,6 @@ test("a browser without JSPI is told what to do", async () => {
   await other.close();
 });
 
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-const LOOKS = [
-  { name: "light", colorScheme: "light", width: 1280, height: 900 },
-  { name: "dark", colorScheme: "dark", width: 1280, height: 900 },
-  { name: "phone", colorScheme: "light", width: 390, height: 844 },
-  { name: "phone-dark", colorScheme: "dark", width: 390, height: 844 },
-] as const;
 for (const { name, colorScheme, width, height } of LOOKS)
   test(`the page has no fault that axe finds: ${name}`, async () => {
     await page.emulateMedia({ colorScheme });
@@ -401,7 +394,7 @@ for (const { name, colorScheme, width, height } of LOOKS)
     await page.getByRole("listbox").focus();
     await page.keyboard.press("End");
     await page.getByRole("listitem").filter({ hasText: "deposit" }).waitFor();
-    await page.addScriptTag({ content: readFileSync(AXE, "utf8") });
+    await page.addScriptTag({ content: AXE });
     const violations = await page.evaluate(async () => {
       const { axe } = globalThis as unknown as { axe: typeof import("axe-core") };
       const { violations } = await axe.run();

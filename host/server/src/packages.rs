@@ -1,6 +1,7 @@
 //! Packages that jobs ask for. Who embeds the service says how they are had ([`Packages`]); here is who may have which.
 
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -84,7 +85,7 @@ pub(crate) fn check(asked: &[String], allowed: &[String]) -> Result<()> {
             let message = format!("packages: {requirement:?} is none; they are written as requests==2.32.5");
             Error::Invalid(message)
         })?;
-        let fits = |allowed: &String| allowed == "*" || spelling(allowed) == name;
+        let fits = |allowed: &String| allowed == "*" || PackageName::new(allowed).as_ref() == Some(&name);
         if !allowed.iter().any(fits) {
             let message = format!("packages: this tenant's rules do not allow {name}");
             return Err(Error::Invalid(message));
@@ -94,12 +95,11 @@ pub(crate) fn check(asked: &[String], allowed: &[String]) -> Result<()> {
 }
 
 /// The package of a requirement that is a name, perhaps with extras and versions: no addresses, files, markers, options.
-fn name(requirement: &str) -> Option<String> {
+fn name(requirement: &str) -> Option<PackageName> {
     let end = requirement
         .find(|c: char| !is_of_name(c))
         .unwrap_or(requirement.len());
     let (name, rest) = requirement.split_at(end);
-    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let versions = match rest.strip_prefix('[') {
         Some(extras) => {
             let (extras, versions) = extras.split_once(']')?;
@@ -116,21 +116,48 @@ fn name(requirement: &str) -> Option<String> {
         let is_of_version = |c: char| c.is_ascii_alphanumeric() || ".*+!-".contains(c);
         number.len() < version.len() && !number.trim().is_empty() && number.trim().chars().all(is_of_version)
     };
-    let fine = requirement.len() <= 255
-        && is_end(name.chars().next())
-        && is_end(name.chars().last())
-        && (versions.trim().is_empty() || versions.split(',').all(is_version));
-    fine.then(|| spelling(name))
+    let fine =
+        requirement.len() <= 255 && (versions.trim().is_empty() || versions.split(',').all(is_version));
+    PackageName::new(name).filter(|_| fine)
 }
 
 fn is_of_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }
 
-/// The one of all spellings of a name.
-fn spelling(name: &str) -> String {
-    let parts = name.split(['-', '_', '.']).filter(|part| !part.is_empty());
-    parts.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+/// A package's name in the one spelling that all its spellings share.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+pub struct PackageName(String);
+
+impl PackageName {
+    /// The name, if `text` is one.
+    pub fn new(text: &str) -> Option<PackageName> {
+        let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let (first, last) = (text.chars().next(), text.chars().last());
+        if !text.chars().all(is_of_name) || !ends(first) || !ends(last) {
+            return None;
+        }
+        let parts: Vec<&str> = text
+            .split(['-', '_', '.'])
+            .filter(|part| !part.is_empty())
+            .collect();
+        Some(PackageName(parts.join("-").to_ascii_lowercase()))
+    }
+}
+
+impl TryFrom<String> for PackageName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<PackageName, String> {
+        PackageName::new(&text).ok_or_else(|| format!("{text:?} is no name of a package"))
+    }
+}
+
+impl std::fmt::Display for PackageName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 #[cfg(test)]
@@ -146,7 +173,10 @@ mod tests {
             ("a~=1.0", "a"),
             ("a==1.*", "a"),
         ] {
-            assert_eq!(name(requirement).as_deref(), Some(found));
+            assert_eq!(
+                name(requirement).map(|name| name.to_string()).as_deref(),
+                Some(found)
+            );
         }
         for wrong in [
             "",

@@ -3,43 +3,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-/// A package's name in the one spelling that all its spellings share.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(try_from = "String")]
-pub struct Name(String);
-
-impl Name {
-    /// The name, if `text` is one.
-    pub fn new(text: &str) -> Option<Name> {
-        let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-        let (first, last) = (text.chars().next(), text.chars().last());
-        if !text.chars().all(valid) || !ends(first) || !ends(last) {
-            return None;
-        }
-        let parts: Vec<&str> = text
-            .split(['-', '_', '.'])
-            .filter(|part| !part.is_empty())
-            .collect();
-        Some(Name(parts.join("-").to_ascii_lowercase()))
-    }
-}
-
-impl TryFrom<String> for Name {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Name, String> {
-        Name::new(&text).ok_or_else(|| format!("{text:?} is no name of a package"))
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use vtwasm_server::PackageName as Name;
 
 /// What is asked for: `requests[socks] >= 2; python_version < '4'`.
 #[derive(Clone, Debug, PartialEq)]

@@ -255,17 +255,7 @@ async fn a_secret_is_given_to_jobs_by_permission_and_told_to_nobody(place: Place
         service.ask(Method::DELETE, path, &service.token, "").await.status,
         204
     );
-    if let Place::Sqlite(folder) = &place {
-        for file in std::fs::read_dir(folder.path()).unwrap() {
-            // Its folder of files cannot be read so.
-            let bytes = std::fs::read(file.unwrap().path()).unwrap_or_default();
-            assert!(
-                !bytes
-                    .windows(secret.len())
-                    .any(|window| window == secret.as_bytes())
-            );
-        }
-    }
+    place.is_without(secret);
     service.leave().await;
 }
 

@@ -41,6 +41,22 @@ impl Place {
         }
     }
 
+    /// Sees that `secret` is in no file of the database, where that is files.
+    pub fn is_without(&self, secret: &str) {
+        let Place::Sqlite(folder) = self else {
+            return;
+        };
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            // Its folder of files cannot be read so.
+            let bytes = std::fs::read(file.unwrap().path()).unwrap_or_default();
+            assert!(
+                !bytes
+                    .windows(secret.len())
+                    .any(|window| window == secret.as_bytes())
+            );
+        }
+    }
+
     /// With tenants of these names.
     pub async fn with(&self, tenants: &[&str]) -> Store {
         let store = self.open().await;
