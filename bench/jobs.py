@@ -38,7 +38,7 @@ JOBS = [
     Job("others", embedding("idle", 100, 0, prefix="bare_"), rounds=1, engines=(VTWASM,)),
     Job("others", other_sandbox, rounds=3, engines=tuple(SANDBOXES)),
     # A minute of it, if it is as fast as it was.
-    Job("sustained", embedding("start", "pass", 200_000, prefix="sustained_"), 1, (VTWASM,), quick=False),
+    Job("sustained", embedding("start", "pass", 300_000, prefix="sustained_"), 1, (VTWASM,), quick=False),
     Job("idle", embedding("idle", 1_000, 10), rounds=1, engines=(VTWASM,)),
     Job("fair", embedding("fair", 500), rounds=3, engines=(VTWASM,)),
     Job("cancel", embedding("cancel", 15), rounds=1, engines=(VTWASM,)),

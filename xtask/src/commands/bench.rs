@@ -36,6 +36,8 @@ impl Bench {
             "--example=start",
             "--example=idle",
             "--example=host_calls",
+            "--example=fair",
+            "--example=cancel",
         ]))?;
         run_visibly(
             Command::new("python3")
