@@ -8,7 +8,7 @@ import traceback
 import types
 
 
-def run():
+def run(warm=False):
     import vtwasm_job as host
 
     def call(main, arguments):
@@ -19,8 +19,13 @@ def run():
     def of_source():
         name = "job.py"
         sys.argv[:] = [name]
-        module = sys.modules["__main__"] = types.ModuleType("__main__")
-        module.__file__ = name
+        module = sys.modules["__main__"]
+        # In a session it may be that of the job before.
+        if not warm or getattr(module, "__file__", None) != name:
+            module = sys.modules["__main__"] = types.ModuleType("__main__")
+            module.__file__ = name
+        elif "main" in module.__dict__:
+            del module.main
         # Tracebacks show the lines.
         linecache.cache[name] = (len(source), None, source.splitlines(True), name)
         exec(compile(source, name, "exec"), module.__dict__)
@@ -67,3 +72,6 @@ def run():
         traceback.print_exception(error.with_traceback(frames))
         host.failed(traceback.format_exception_only(error)[-1].strip()[:2000])
         sys.exit(1)
+    finally:
+        if warm:
+            sys.stdout.flush()

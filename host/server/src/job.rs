@@ -107,6 +107,12 @@ pub struct Submission {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 64, example = json!(["requests==2.32.5"]))]
     pub packages: Vec<String>,
+    /// A name of the tenant's for an interpreter that stays: it runs where the job before it of that name has run, if it
+    /// comes to the same worker within minutes, and finds what that has imported, and its globals. Nothing else of what
+    /// a job may have can be given to it but its arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "model")]
+    pub session: Option<String>,
     /// Less than what the tenant allows for one job.
     #[serde(default)]
     pub limits: Limits,
@@ -201,6 +207,10 @@ impl Submission {
             "files: each has its SHA-256, as 64 lower-case hexadecimal digits"
         } else if !are_paths(self.files.keys()) {
             "files: a path is relative, without `..`, of at most 1024 bytes, and no other file's folder"
+        } else if !self.session.iter().all(|name| is_session(name)) {
+            "session: 1 to 63 letters, digits, hyphens, underscores and dots"
+        } else if self.session.is_some() && !self.is_plain() {
+            "session: a job in one has source and arguments; no bundle, files, packages, secrets, environment, stdin or limits"
         } else if !(-9..=9).contains(&self.priority) {
             "priority: from -9 to 9"
         } else if !(0..=100).contains(&self.retries) {
@@ -224,6 +234,17 @@ impl Submission {
         };
         Err(Error::Invalid(problem.into()))
     }
+
+    /// What an interpreter that has started can do.
+    fn is_plain(&self) -> bool {
+        self.bundle.is_none()
+            && self.files.is_empty()
+            && self.packages.is_empty()
+            && self.secrets.is_empty()
+            && self.environment.is_empty()
+            && self.stdin.is_empty()
+            && self.limits == Limits::default()
+    }
 }
 
 /// What other languages' numbers hold as well.
@@ -233,6 +254,11 @@ pub(crate) fn is_size(bytes: u64) -> bool {
 
 fn is_title(name: &str) -> bool {
     (1..=200).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+}
+
+fn is_session(name: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=63).contains(&name.len()) && name.chars().all(fine)
 }
 
 /// `package.module:function`, or `package.module`.

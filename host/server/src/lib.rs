@@ -8,7 +8,7 @@
 //! - [`files`]: where the bytes of tenants' files are;
 //! - [`packages`]: those that jobs ask for;
 //! - [`worker`]: takes jobs while it has slots, keeps its leases, drains;
-//! - [`run`]: one job in its sandbox; [`output`]: what it writes, on its way into the store;
+//! - [`run`]: one job in its sandbox; [`session`]: one that stays; [`output`]: what it writes, on its way into the store;
 //! - [`serve`]: all of it as one service; [`sweep`]: what is done from time to time; [`wake`]: news between its parts;
 //! - [`metrics`], [`counts`], [`otlp`], [`error`], [`id`], [`time`].
 
@@ -32,6 +32,7 @@ mod run;
 mod schedule;
 mod secret;
 mod serve;
+mod session;
 mod store;
 mod sweep;
 mod tenant;

@@ -5,6 +5,7 @@ use crate::files::Room;
 use crate::job::{JobFile, MOST_FILES, StoredFile, Submission, Usage};
 use crate::output::{Stream, streams};
 use crate::store::{Claimed, End, Store, Verdict};
+use crate::tenant::Rules;
 use serde::de::IgnoredAny;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,7 +19,7 @@ use vtwasm::{
 /// Defines what the interpreter runs: `run()`, which asks for the job's code.
 const PROGRAM: &str = include_str!("job.py");
 /// The module that `job.py` speaks to the host by.
-const MODULE: &str = "vtwasm_job";
+pub(crate) const MODULE: &str = "vtwasm_job";
 /// A killed run's streams are closed by tasks that may still be writing.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -35,6 +36,13 @@ impl Start {
         builder.stdout(Output::Null).stderr(Output::Null);
         let snapshot = Snapshot::make(&mut builder, "<vtwasm>", PROGRAM).await?;
         Ok(Start { python, snapshot })
+    }
+
+    /// For a session, in which `run` is to be called.
+    pub(crate) fn warm(&self) -> Builder {
+        let mut builder = Sandbox::builder(&self.python);
+        builder.snapshot(&self.snapshot);
+        builder
     }
 
     /// With the program to run. Variables that decide how an interpreter starts want one that has not.
@@ -78,7 +86,12 @@ impl Brake {
         }
     }
 
-    fn attach(&self, handle: Handle) {
+    /// The run is over; its sandbox may go on.
+    pub(crate) fn detach(&self) {
+        self.lock().1 = None;
+    }
+
+    pub(crate) fn attach(&self, handle: Handle) {
         let mut state = self.lock();
         if state.0.is_some() {
             handle.kill();
@@ -93,9 +106,9 @@ impl Brake {
 
 /// What `job.py` says of the job.
 #[derive(Default)]
-struct Said {
-    result: Option<String>,
-    error: Option<String>,
+pub(crate) struct Said {
+    pub(crate) result: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// Runs a job to its end, which is written by the caller; the output that is left is in it.
@@ -128,7 +141,14 @@ pub(crate) async fn run(
             Err(_) => failed("vtwasm failed: its run panicked".into()),
         }
     };
-    let gathering = gatherer.gather(store, job);
+    gathered(run, gatherer.gather(store, job)).await
+}
+
+/// A run's end with what is left of its output, once both are there.
+pub(crate) async fn gathered(
+    run: impl Future<Output = End>,
+    gathering: impl Future<Output = crate::output::Rest>,
+) -> (End, crate::output::Rest) {
     tokio::pin!(run, gathering);
     let (mut finished, mut rest) = (None, None);
     while finished.is_none() {
@@ -262,6 +282,18 @@ async fn with_files(end: End, store: &Store, job: &Claimed, place: Option<&Place
     }
 }
 
+/// What its tenant's rules allow it, with whom this machine trusts.
+pub(crate) fn network(builder: &mut Builder, rules: &Rules) -> Result<()> {
+    let network = rules.network()?;
+    if network.is_open()
+        && let Some(certificates) = vtwasm::host_certificates()
+    {
+        builder.certificates(certificates)?;
+    }
+    builder.network(network);
+    Ok(())
+}
+
 fn sandbox(
     start: &Start,
     job: &Claimed,
@@ -280,7 +312,6 @@ fn sandbox(
         limits,
         ..
     } = &job.submission;
-    let network = job.rules.network()?;
     let mut builder = start.builder(environment.keys().chain(secrets.iter().map(|(name, _)| name)));
     for (name, value) in environment {
         builder.env(name, value);
@@ -295,12 +326,7 @@ fn sandbox(
         .stdin(Input::Bytes(stdin.clone().into_bytes()))
         .stdout(Output::AsyncWriter(Box::pin(stdout)))
         .stderr(Output::AsyncWriter(Box::pin(stderr)));
-    if network.is_open()
-        && let Some(certificates) = vtwasm::host_certificates()
-    {
-        builder.certificates(certificates)?;
-    }
-    builder.network(network);
+    network(&mut builder, &job.rules)?;
     if let Some((host, guest)) = site {
         builder.mount(host, guest, Access::Read)?;
     }
@@ -339,7 +365,7 @@ fn sandbox(
 }
 
 /// The job's code may call this itself, with anything.
-fn checked(json: String, most: usize) -> Result<String, HostError> {
+pub(crate) fn checked(json: String, most: usize) -> Result<String, HostError> {
     if json.len() > most {
         let message = format!(
             "the result has {} bytes as JSON, and {most} are allowed",
@@ -357,7 +383,7 @@ fn checked(json: String, most: usize) -> Result<String, HostError> {
     }
 }
 
-fn end(report: &Report, said: Said, why: Option<Why>) -> End {
+pub(crate) fn end(report: &Report, said: Said, why: Option<Why>) -> End {
     let usage = Usage {
         cpu_time: report.usage.cpu_time.as_secs_f64(),
         wall_time: report.usage.wall_time.as_secs_f64(),
@@ -421,7 +447,7 @@ fn name(limit: Limit) -> &'static str {
     }
 }
 
-fn failed(error: String) -> End {
+pub(crate) fn failed(error: String) -> End {
     End {
         verdict: Verdict::Failure,
         limit: None,

@@ -95,6 +95,8 @@ pub struct Rules {
     pub priority: i64,
     /// What it may connect to, in the words of `vtwasm run --allow-net`: `example.com:443`, `10.0.0.0/8`, `*`.
     pub network: Vec<String>,
+    /// Sessions of a tenant at once in one worker; 0: it may have none.
+    pub sessions: u32,
     /// Packages that it may ask for, with whatever these require; `*` is any.
     pub packages: Vec<String>,
 }
@@ -112,6 +114,7 @@ impl Default for Rules {
             result: 1 << 20,
             priority: 0,
             network: Vec::new(),
+            sessions: 4,
             packages: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ use crate::id;
 use crate::otlp::Exporter;
 use crate::output::Rest;
 use crate::run::{self, Brake, Start, Why};
+use crate::session::Sessions;
 use crate::store::{Claimed, End, Store};
 use crate::wake::News;
 use std::collections::HashMap;
@@ -54,6 +55,7 @@ struct Inner {
     sandboxes: Option<tokio::runtime::Runtime>,
     options: WorkerOptions,
     running: Mutex<HashMap<String, Arc<Running>>>,
+    sessions: Sessions,
     /// A slot is free.
     freed: Notify,
     counts: Counts,
@@ -101,6 +103,7 @@ impl Worker {
                 sandboxes: Some(sandboxes),
                 options,
                 running: Mutex::default(),
+                sessions: Sessions::default(),
                 freed: Notify::new(),
                 counts: Counts::default(),
                 exporter: OnceLock::new(),
@@ -116,6 +119,7 @@ impl Worker {
             tokio::spawn(inner.clone().keep_leases()),
             tokio::spawn(inner.clone().recover()),
             tokio::spawn(inner.clone().hear()),
+            tokio::spawn(inner.clone().reap()),
             tokio::spawn(inner.clone().be_seen()),
         ];
         tokio::select! {
@@ -133,6 +137,11 @@ impl Worker {
     /// Jobs that run here now, and slots.
     pub fn load(&self) -> (usize, usize) {
         (self.inner.lock().len(), self.inner.options.slots)
+    }
+
+    /// Sessions that are kept here.
+    pub fn sessions(&self) -> usize {
+        self.inner.sessions.count()
     }
 
     /// From now on it tells the collector at this address of its runs.
@@ -225,8 +234,16 @@ impl Inner {
                 .sandboxes
                 .as_ref()
                 .expect("it is taken only when nobody is left");
-            let (end, rest) =
-                run::run(&self.start, sandboxes.handle(), &self.store, &job, &running.brake).await;
+            let (start, brake) = (&self.start, &running.brake);
+            let (end, rest) = match &job.submission.session {
+                Some(_) => {
+                    let sessions = &self.sessions;
+                    sessions
+                        .run(start, sandboxes.handle(), &self.store, &job, brake)
+                        .await
+                }
+                None => run::run(start, sandboxes.handle(), &self.store, &job, brake).await,
+            };
             if running.brake.why() != Some(Why::Lost) {
                 self.finish(&job, &running, &end, rest).await;
             }
@@ -390,6 +407,11 @@ impl Inner {
             }
             sleep(PRESENCE).await;
         }
+    }
+
+    /// Ends sessions that nobody asks for.
+    async fn reap(self: Arc<Self>) {
+        self.sessions.reap().await;
     }
 
     /// Lets what runs come to its end, for some time; gives the rest back.

@@ -53,6 +53,10 @@ pub struct Submit {
     #[arg(long, value_name = "PACKAGE")]
     with: Vec<String>,
 
+    /// Run it in an interpreter of that name that stays, if the job before is not long ago
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
+
     /// What `main` is called with, as JSON: an object for keywords, or an array
     #[arg(long, value_name = "JSON")]
     arguments: Option<String>,
@@ -179,6 +183,7 @@ impl Submit {
             "entry": self.entry,
             "files": files,
             "packages": self.with,
+            "session": self.session,
             "arguments": arguments.unwrap_or_default(),
             "stdin": stdin.unwrap_or_default(),
             "environment": environment,

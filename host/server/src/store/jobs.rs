@@ -73,6 +73,10 @@ impl Store {
             files: Vec::new(),
             lock: None,
         };
+        if submission.session.is_some() && self.tenant(tenant).await?.quotas.rules.sessions == 0 {
+            let message = "session: this tenant's rules allow none";
+            return Err(Error::Invalid(message.into()));
+        }
         if !submission.packages.is_empty() {
             let rules = self.tenant(tenant).await?.quotas.rules;
             packages::check(&submission.packages, &rules.packages)?;

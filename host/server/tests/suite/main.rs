@@ -14,6 +14,7 @@ mod postgres;
 mod queue;
 mod running;
 mod schedules;
+mod sessions;
 mod tenants;
 mod trouble;
 
