@@ -65,6 +65,14 @@ pub struct ServeOptions {
     #[arg(long, value_name = "TIME", env = "VTWASM_DRAIN", default_value = "30s", value_parser = units::duration)]
     pub drain: Duration,
 
+    /// Interpreters that stay for jobs that ask for a session, of all tenants; each holds its memory
+    #[arg(long, value_name = "N", env = "VTWASM_SESSIONS", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub sessions: u16,
+
+    /// A session that no job asks for goes after this time
+    #[arg(long, value_name = "TIME", env = "VTWASM_SESSION_IDLE", default_value = "5min", value_parser = units::duration)]
+    pub session_idle: Duration,
+
     /// What seals tenants' secrets: a file of 64 hexadecimal digits, made if it is not there; the same for all processes. VTWASM_SECRET_KEY may have the digits themselves. Without either, SQLite has one beside it
     #[arg(long, value_name = "FILE", env = "VTWASM_SECRET_KEY_FILE")]
     pub secret_key_file: Option<PathBuf>,
@@ -147,6 +155,8 @@ pub fn serve(options: &ServeOptions) -> Result<u8> {
             slots: options.slots.into(),
             lease: options.lease,
             drain: options.drain,
+            sessions: options.sessions.into(),
+            session_idle: options.session_idle,
         },
     };
     crate::network::files();

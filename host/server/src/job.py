@@ -1,6 +1,7 @@
 # What each job's interpreter starts from: `run` is the job's code as the module __main__, then its function `main`,
 # if it has one; or the entry of its bundle.
 
+import contextlib
 import json
 import linecache
 import sys
@@ -8,7 +9,7 @@ import traceback
 import types
 
 
-def run(warm=False):
+def run():
     import vtwasm_job as host
 
     def call(main, arguments):
@@ -19,13 +20,12 @@ def run(warm=False):
     def of_source():
         name = "job.py"
         sys.argv[:] = [name]
-        module = sys.modules["__main__"]
-        # In a session it may be that of the job before.
-        if not warm or getattr(module, "__file__", None) != name:
-            module = sys.modules["__main__"] = types.ModuleType("__main__")
+        module = run.__dict__.get("module")  # that of the job before, in a session
+        if module is None:
+            module = run.__dict__["module"] = types.ModuleType("__main__")
             module.__file__ = name
-        elif "main" in module.__dict__:
-            del module.main
+        module.__dict__.pop("main", None)
+        sys.modules["__main__"] = module
         # Tracebacks show the lines.
         linecache.cache[name] = (len(source), None, source.splitlines(True), name)
         exec(compile(source, name, "exec"), module.__dict__)
@@ -72,6 +72,42 @@ def run(warm=False):
         traceback.print_exception(error.with_traceback(frames))
         host.failed(traceback.format_exception_only(error)[-1].strip()[:2000])
         sys.exit(1)
+
+
+def is_whole():
+    """Whether a session can have another job: it can write, and is where it began, since nobody can go back to `/`."""
+    import os
+
+    if not hasattr(is_whole, "environment"):
+        is_whole.environment, is_whole.folder = dict(os.environ), os.getcwd()
+    return not (sys.__stdout__.closed or sys.__stderr__.closed) and os.getcwd() == is_whole.folder
+
+
+def run_in_session():
+    """Runs the next job of a session, and returns its exit code. What the job before was given is not there any more."""
+    import io
+    import os
+    import vtwasm_job as host
+
+    environment, stdin = host.given()
+
+    def renew(environment, stdin):
+        os.environ.clear()
+        os.environ.update(is_whole.environment, **environment)
+        sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+    renew(environment, stdin)
+    try:
+        run()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
     finally:
-        if warm:
-            sys.stdout.flush()
+        for stream in sys.stdout, sys.__stdout__:
+            with contextlib.suppress(Exception):
+                stream.flush()
+        renew({}, "")
+    return 0

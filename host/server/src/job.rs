@@ -107,9 +107,9 @@ pub struct Submission {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 64, example = json!(["requests==2.32.5"]))]
     pub packages: Vec<String>,
-    /// A name of the tenant's for an interpreter that stays: it runs where the job before it of that name has run, if it
-    /// comes to the same worker within minutes, and finds what that has imported, and its globals. Nothing else of what
-    /// a job may have can be given to it but its arguments.
+    /// A name of the tenant's for an interpreter that stays: it runs where the job before it of that name, with the same
+    /// secrets and packages, has run, if it comes to the same worker within minutes, and finds what that has imported,
+    /// and its globals; nothing else. One runs at a time. It has neither files nor a bundle, and leaves no files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "model")]
     pub session: Option<String>,
@@ -210,7 +210,7 @@ impl Submission {
         } else if !self.session.iter().all(|name| is_session(name)) {
             "session: 1 to 63 letters, digits, hyphens, underscores and dots"
         } else if self.session.is_some() && !self.is_plain() {
-            "session: a job in one has source and arguments; no bundle, files, packages, secrets, environment, stdin or limits"
+            "session: a job in one has no bundle, no files, no limits but of time and output, and no variables that an interpreter starts with"
         } else if !(-9..=9).contains(&self.priority) {
             "priority: from -9 to 9"
         } else if !(0..=100).contains(&self.retries) {
@@ -237,14 +237,21 @@ impl Submission {
 
     /// What an interpreter that has started can do.
     fn is_plain(&self) -> bool {
-        self.bundle.is_none()
-            && self.files.is_empty()
-            && self.packages.is_empty()
-            && self.secrets.is_empty()
-            && self.environment.is_empty()
-            && self.stdin.is_empty()
-            && self.limits == Limits::default()
+        let Limits {
+            memory,
+            threads,
+            written,
+            ..
+        } = self.limits;
+        let limits = memory.is_none() && threads.is_none() && written.is_none();
+        let mut names = self.environment.keys().chain(&self.secrets);
+        self.bundle.is_none() && self.files.is_empty() && limits && !names.any(|name| is_of_start(name))
     }
+}
+
+/// Whether a variable decides how an interpreter starts.
+pub(crate) fn is_of_start(name: &str) -> bool {
+    name.starts_with("PYTHON") || name.starts_with("LC_") || name == "LANG"
 }
 
 /// What other languages' numbers hold as well.

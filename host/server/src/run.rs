@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::files::Room;
-use crate::job::{JobFile, MOST_FILES, StoredFile, Submission, Usage};
+use crate::job::{JobFile, MOST_FILES, StoredFile, Submission, Usage, is_of_start};
 use crate::output::{Stream, streams};
 use crate::store::{Claimed, End, Store, Verdict};
 use crate::tenant::Rules;
@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime;
+use tokio::sync::Notify;
 use vtwasm::{
     Access, Builder, Handle, HostError, Input, Limit, Outcome, Output, Python, Report, Sandbox, Snapshot,
     Value,
@@ -48,8 +49,7 @@ impl Start {
     /// With the program to run. Variables that decide how an interpreter starts want one that has not.
     fn builder<'a>(&self, mut environment: impl Iterator<Item = &'a String>) -> Builder {
         let mut builder = Sandbox::builder(&self.python);
-        let cold = |name: &String| name.starts_with("PYTHON") || name.starts_with("LC_") || name == "LANG";
-        if environment.any(cold) {
+        if environment.any(|name| is_of_start(name)) {
             builder.args(["python3", "-c", &format!("{PROGRAM}run()")]);
         } else {
             builder.snapshot(&self.snapshot).args(["python3", "-c", "run()"]);
@@ -71,11 +71,14 @@ pub(crate) enum Why {
 
 /// Ends a run from outside, before it has begun, too. The first reason counts.
 #[derive(Default)]
-pub(crate) struct Brake(Mutex<(Option<Why>, Option<Handle>)>);
+pub(crate) struct Brake {
+    state: Mutex<(Option<Why>, Option<Handle>)>,
+    pulled: Notify,
+}
 
 impl Brake {
     fn lock(&self) -> MutexGuard<'_, (Option<Why>, Option<Handle>)> {
-        self.0.lock().expect("no code panics with the lock")
+        self.state.lock().expect("no code panics with the lock")
     }
 
     pub(crate) fn stop(&self, why: Why) {
@@ -83,6 +86,19 @@ impl Brake {
         state.0.get_or_insert(why);
         if let Some(handle) = &state.1 {
             handle.kill();
+        }
+        drop(state);
+        self.pulled.notify_waiters();
+    }
+
+    /// Ready once it is to end.
+    pub(crate) async fn stopped(&self) -> Why {
+        loop {
+            let pulled = self.pulled.notified();
+            if let Some(why) = self.why() {
+                return why;
+            }
+            pulled.await;
         }
     }
 
@@ -171,29 +187,41 @@ pub(crate) async fn gathered(
 }
 
 /// Secrets by name; they are nowhere but in the sandbox.
-type Secrets = Vec<(String, String)>;
+pub(crate) type Secrets = Vec<(String, String)>;
 
 /// A folder of packages, and where the sandbox wants it.
-type Site = Option<(PathBuf, String)>;
+pub(crate) type Site = Option<(PathBuf, String)>;
 
 /// What a job needs besides its code: its secrets, and its folders. Or how it ends without.
 async fn prepared(store: &Store, job: &Claimed) -> Result<(Secrets, Site, Option<Place>), End> {
-    let prepared = async {
+    let (secrets, site) = needed(store, job).await?;
+    let place = Place::new(store, job).await;
+    Ok((secrets, site, place.map_err(without)?))
+}
+
+/// Its secrets and its packages. Or how it ends without.
+pub(crate) async fn needed(store: &Store, job: &Claimed) -> Result<(Secrets, Site), End> {
+    let needed = async {
         let secrets = store.open_secrets(&job.tenant, &job.submission.secrets).await?;
         let site = match &job.lock {
             Some(lock) => Some(store.packages()?.folder(lock.clone()).await?),
             None => None,
         };
-        Ok((secrets, site, Place::new(store, job).await?))
+        Ok((secrets, site))
     };
-    prepared.await.map_err(|error: Error| match error {
+    needed.await.map_err(without)
+}
+
+/// How a job ends that cannot have what it needs.
+fn without(error: Error) -> End {
+    match error {
         Error::Database(_) => End {
             verdict: Verdict::GivenBack,
             ..failed("what it needs could not be read from the database".into())
         },
         Error::Io { .. } => failed(chain(&error)),
         error => failed(error.to_string()),
-    })
+    }
 }
 
 /// A job's folders on the disk.
@@ -390,51 +418,56 @@ pub(crate) fn end(report: &Report, said: Said, why: Option<Why>) -> End {
         memory: i64::try_from(report.usage.peak_memory).unwrap_or(i64::MAX),
         output: i64::try_from(report.usage.output).unwrap_or(i64::MAX),
     };
-    let mut end = End {
-        usage,
-        ..failed(String::new())
+    let end = match &report.outcome {
+        Outcome::Exited(code) => exited((*code).into(), said),
+        Outcome::LimitHit(limit) => hit(*limit),
+        Outcome::Killed => killed(why),
+        Outcome::Deadlocked => failed("deadlock: every thread waited for another".into()),
+        Outcome::Trapped(_) => failed("Python itself crashed in the sandbox".into()),
+        other => failed(format!("it ended in an unknown way: {other:?}")),
     };
-    let error = match &report.outcome {
-        Outcome::Exited(0) => {
-            end.verdict = Verdict::Success;
-            end.result = said.result;
-            end.exit_code = Some(0);
-            None
-        }
-        Outcome::Exited(code) => {
-            end.exit_code = Some((*code).into());
+    End { usage, ..end }
+}
+
+/// A program's own end.
+pub(crate) fn exited(code: i64, said: Said) -> End {
+    let (verdict, result, error) = match code {
+        0 => (Verdict::Success, said.result, None),
+        _ => {
             let error = said.error.map(|error| error.replace('\0', "\u{fffd}"));
-            if error
-                .as_deref()
-                .is_some_and(|error| error.starts_with("MemoryError"))
-            {
-                end.limit = Some("memory");
-            }
-            Some(error.unwrap_or_else(|| format!("it ended with exit code {code}")))
+            let error = error.unwrap_or_else(|| format!("it ended with exit code {code}"));
+            (Verdict::Failure, None, Some(error))
         }
-        Outcome::LimitHit(limit) => {
-            end.limit = Some(name(*limit));
-            Some(format!("it hit its limit of {limit}"))
-        }
-        Outcome::Killed => {
-            (end.verdict, end.limit) = match why {
-                Some(Why::Cancelled) => (Verdict::Revoked, None),
-                _ => (Verdict::GivenBack, None),
-            };
-            Some(
-                if end.verdict == Verdict::Revoked {
-                    "it was cancelled"
-                } else {
-                    "its worker left"
-                }
-                .into(),
-            )
-        }
-        Outcome::Deadlocked => Some("deadlock: every thread waited for another".into()),
-        Outcome::Trapped(_) => Some("Python itself crashed in the sandbox".into()),
-        other => Some(format!("it ended in an unknown way: {other:?}")),
     };
-    End { error, ..end }
+    let is_of_memory = error
+        .as_ref()
+        .is_some_and(|error| error.starts_with("MemoryError"));
+    End {
+        verdict,
+        limit: is_of_memory.then_some("memory"),
+        error,
+        exit_code: Some(code),
+        result,
+        ..failed(String::new())
+    }
+}
+
+pub(crate) fn hit(limit: Limit) -> End {
+    End {
+        limit: Some(name(limit)),
+        ..failed(format!("it hit its limit of {limit}"))
+    }
+}
+
+pub(crate) fn killed(why: Option<Why>) -> End {
+    let (verdict, error) = match why {
+        Some(Why::Cancelled) => (Verdict::Revoked, "it was cancelled"),
+        _ => (Verdict::GivenBack, "its worker left"),
+    };
+    End {
+        verdict,
+        ..failed(error.into())
+    }
 }
 
 fn name(limit: Limit) -> &'static str {
@@ -460,7 +493,7 @@ pub(crate) fn failed(error: String) -> End {
 }
 
 /// An error with its causes, for the tenant.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

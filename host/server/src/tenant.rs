@@ -95,7 +95,8 @@ pub struct Rules {
     pub priority: i64,
     /// What it may connect to, in the words of `vtwasm run --allow-net`: `example.com:443`, `10.0.0.0/8`, `*`.
     pub network: Vec<String>,
-    /// Sessions of a tenant at once in one worker; 0: it may have none.
+    /// Sessions of its own at once in one worker; 0: it may have none.
+    #[schema(value_type = u64, maximum = 4294967295_u32)]
     pub sessions: u32,
     /// Packages that it may ask for, with whatever these require; `*` is any.
     pub packages: Vec<String>,

@@ -19,6 +19,8 @@ use vtwasm::Python;
 
 /// How often a worker says that it is there.
 const PRESENCE: Duration = Duration::from_secs(5);
+/// Jobs that wait for their turn in a session, for each slot.
+const WAITING: usize = 8;
 
 /// How a worker works.
 #[derive(Clone, Debug)]
@@ -29,6 +31,10 @@ pub struct WorkerOptions {
     pub lease: Duration,
     /// For so long running jobs may go on when the worker is to leave.
     pub drain: Duration,
+    /// Sessions that are kept at once, of all tenants.
+    pub sessions: usize,
+    /// One that nobody asks for goes after this time.
+    pub session_idle: Duration,
 }
 
 impl Default for WorkerOptions {
@@ -37,6 +43,8 @@ impl Default for WorkerOptions {
             slots: 16,
             lease: Duration::from_secs(15),
             drain: Duration::from_secs(30),
+            sessions: 16,
+            session_idle: Duration::from_secs(300),
         }
     }
 }
@@ -75,6 +83,8 @@ pub(crate) struct Presence {
 
 struct Running {
     attempt: i64,
+    /// For its turn in a session; meanwhile it has no slot.
+    waits: AtomicBool,
     begun: SystemTime,
     brake: Brake,
     /// Until then nobody else runs it.
@@ -101,9 +111,9 @@ impl Worker {
                 store,
                 start: Start::new(python).await?,
                 sandboxes: Some(sandboxes),
+                sessions: Sessions::new(options.sessions, options.session_idle),
                 options,
                 running: Mutex::default(),
-                sessions: Sessions::default(),
                 freed: Notify::new(),
                 counts: Counts::default(),
                 exporter: OnceLock::new(),
@@ -131,6 +141,7 @@ impl Worker {
         for helper in helpers {
             helper.abort();
         }
+        inner.sessions.end_all();
         let _ = timeout(Duration::from_secs(2), inner.store.forget(&inner.name)).await;
     }
 
@@ -176,11 +187,21 @@ impl Inner {
         Duration::from_millis(if self.store.is_told() { 2_000 } else { 200 })
     }
 
+    /// How many jobs may be taken: some more than there are slots for, where some wait for their turn in a session.
+    fn free(&self) -> usize {
+        let running = self.lock();
+        let waiting = running
+            .values()
+            .filter(|running| running.waits.load(Ordering::Relaxed));
+        let waiting = waiting.count().min(WAITING * self.options.slots);
+        (self.options.slots + waiting).saturating_sub(running.len())
+    }
+
     /// Takes jobs for ever.
     async fn take(self: Arc<Self>) {
         let mut queue = self.store.wake.queue.subscribe();
         loop {
-            let free = self.options.slots - self.lock().len();
+            let free = self.free();
             if free == 0 {
                 self.freed.notified().await;
                 continue;
@@ -224,6 +245,7 @@ impl Inner {
     fn start(self: Arc<Self>, job: Claimed, until: Instant) {
         let running = Arc::new(Running {
             attempt: job.attempt,
+            waits: AtomicBool::new(job.submission.session.is_some()),
             begun: SystemTime::now(),
             brake: Brake::default(),
             until: Mutex::new(until),
@@ -235,12 +257,13 @@ impl Inner {
                 .as_ref()
                 .expect("it is taken only when nobody is left");
             let (start, brake) = (&self.start, &running.brake);
+            let begin = || running.waits.store(false, Ordering::Relaxed);
             let (end, rest) = match &job.submission.session {
                 Some(_) => {
-                    let sessions = &self.sessions;
-                    sessions
-                        .run(start, sandboxes.handle(), &self.store, &job, brake)
-                        .await
+                    let run = self
+                        .sessions
+                        .run(start, sandboxes.handle(), &self.store, &job, (brake, begin));
+                    run.await
                 }
                 None => run::run(start, sandboxes.handle(), &self.store, &job, brake).await,
             };
@@ -419,6 +442,10 @@ impl Inner {
         let count = self.lock().len();
         if count > 0 {
             tracing::info!(count, "waiting for jobs that run");
+        }
+        let waits = |running: &&Arc<Running>| running.waits.load(Ordering::Relaxed);
+        for running in self.lock().values().filter(waits) {
+            running.brake.stop(Why::Leaving);
         }
         if timeout(self.options.drain, self.all_done()).await.is_err() {
             tracing::info!(count = self.lock().len(), "giving jobs back");

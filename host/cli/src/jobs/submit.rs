@@ -53,7 +53,7 @@ pub struct Submit {
     #[arg(long, value_name = "PACKAGE")]
     with: Vec<String>,
 
-    /// Run it in an interpreter of that name that stays, if the job before is not long ago
+    /// Run it where the last job with this name has run, with what that left in modules and globals, if that is not long ago
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
 

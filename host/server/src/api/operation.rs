@@ -63,6 +63,8 @@ async fn metrics(
             slots,
         );
         text.gauge("vtwasm_worker_running", "Jobs that this process runs.", running);
+        let help = "Sessions that this process keeps.";
+        text.gauge("vtwasm_worker_sessions", help, worker.sessions());
         let counts = worker.counts();
         let help = "Times that this process has asked for jobs to run.";
         text.counter("vtwasm_claims_total", help, counts.claims());

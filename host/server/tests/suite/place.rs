@@ -125,6 +125,7 @@ pub fn quick() -> WorkerOptions {
         slots: 4,
         lease: Duration::from_secs(3),
         drain: Duration::from_secs(20),
+        ..WorkerOptions::default()
     }
 }
 
