@@ -20,10 +20,10 @@ def run():
     def of_source():
         name = "job.py"
         sys.argv[:] = [name]
-        module = run.__dict__.get("module")  # that of the job before, in a session
+        module = run.__dict__.get("module")  # a snapshot's, or in a session that of the job before
         if module is None:
             module = run.__dict__["module"] = types.ModuleType("__main__")
-            module.__file__ = name
+        module.__file__ = name
         module.__dict__.pop("main", None)
         sys.modules["__main__"] = module
         # Tracebacks show the lines.
@@ -52,10 +52,12 @@ def run():
             main = getattr(main, name)
         return main
 
-    source, arguments, entry = host.submission()
+    source, arguments, entry, before = host.submission()
     # Who follows the job sees each line when it is written.
     sys.stdout.reconfigure(line_buffering=True)
     try:
+        if before and "module" not in run.__dict__:  # of a snapshot that cannot be used here
+            prepare(before)
         main = of_bundle() if entry else of_source()
         if callable(main):
             result = call(main, json.loads(arguments))
@@ -72,6 +74,19 @@ def run():
         traceback.print_exception(error.with_traceback(frames))
         host.failed(traceback.format_exception_only(error)[-1].strip()[:2000])
         sys.exit(1)
+
+
+def prepare(source):
+    """Runs what a snapshot is made of. Its globals are those of the jobs that start from it."""
+    name = "snapshot.py"
+    module = run.__dict__["module"] = types.ModuleType("__main__")
+    module.__file__ = name
+    own, sys.modules["__main__"] = sys.modules["__main__"], module
+    linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+    try:
+        exec(compile(source, name, "exec"), module.__dict__)
+    finally:
+        sys.modules["__main__"] = own
 
 
 def is_whole():

@@ -113,6 +113,15 @@ pub struct Submission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "model")]
     pub session: Option<String>,
+    /// A snapshot of the tenant's, from which it starts: its packages and modules are there, and for `source` its globals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "model")]
+    pub snapshot: Option<String>,
+    /// The snapshot that the job makes; only the service says that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    #[doc(hidden)]
+    pub makes: Option<String>,
     /// Less than what the tenant allows for one job.
     #[serde(default)]
     pub limits: Limits,
@@ -207,7 +216,11 @@ impl Submission {
             "files: each has its SHA-256, as 64 lower-case hexadecimal digits"
         } else if !are_paths(self.files.keys()) {
             "files: a path is relative, without `..`, of at most 1024 bytes, and no other file's folder"
-        } else if !self.session.iter().all(|name| is_session(name)) {
+        } else if !self.snapshot.iter().all(|name| is_word(name)) {
+            "snapshot: 1 to 63 letters, digits, hyphens, underscores and dots"
+        } else if self.snapshot.is_some() && !self.packages.is_empty() {
+            "packages: those of a job with a snapshot are the snapshot's"
+        } else if !self.session.iter().all(|name| is_word(name)) {
             "session: 1 to 63 letters, digits, hyphens, underscores and dots"
         } else if self.session.is_some() && !self.is_plain() {
             "session: a job in one has no bundle, no files, no limits but of time and output, and no variables that an interpreter starts with"
@@ -263,9 +276,15 @@ fn is_title(name: &str) -> bool {
     (1..=200).contains(&name.chars().count()) && !name.chars().any(char::is_control)
 }
 
-fn is_session(name: &str) -> bool {
+/// A name that a tenant gives to something of its own.
+pub(crate) fn is_word(name: &str) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    (1..=63).contains(&name.len()) && name.chars().all(fine)
+    (1..=63).contains(&name.len()) && name.chars().all(fine) && !name.starts_with(['-', '.'])
+}
+
+/// As after `import`.
+pub(crate) fn is_module(name: &str) -> bool {
+    is_entry(name) && !name.contains(':')
 }
 
 /// `package.module:function`, or `package.module`.

@@ -8,7 +8,7 @@
 //! - [`files`]: where the bytes of tenants' files are;
 //! - [`packages`]: those that jobs ask for;
 //! - [`worker`]: takes jobs while it has slots, keeps its leases, drains;
-//! - [`run`]: one job in its sandbox; [`session`]: one that stays; [`output`]: what it writes, on its way into the store;
+//! - [`run`]: one job in its sandbox; [`session`]: one that stays; [`snapshot`]: what some start from; [`output`]: what it writes, on its way into the store;
 //! - [`serve`]: all of it as one service; [`sweep`]: what is done from time to time; [`wake`]: news between its parts;
 //! - [`metrics`], [`counts`], [`otlp`], [`error`], [`id`], [`time`].
 
@@ -33,6 +33,7 @@ mod schedule;
 mod secret;
 mod serve;
 mod session;
+mod snapshot;
 mod store;
 mod sweep;
 mod tenant;
@@ -48,6 +49,7 @@ pub use packages::{PackageName, PackageSource, Packages};
 pub use schedule::{Missed, NewSchedule, Schedule};
 pub use secret::{Key, Secret};
 pub use serve::{Database, Options, Role, Service};
+pub use snapshot::{NewSnapshot, StoredSnapshot};
 pub use store::{Claimed, End, Page, Store, Submitted, Verdict, WorkerInfo};
 pub use sweep::Keep;
 pub use tenant::{Caller, Quotas, Rules, Scope, Tenant, Token};

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::files::Room;
 use crate::job::{JobFile, MOST_FILES, StoredFile, Submission, Usage, is_of_start};
 use crate::output::{Stream, streams};
+use crate::snapshot::{AtHand, LARGEST};
 use crate::store::{Claimed, End, Store, Verdict};
 use crate::tenant::Rules;
 use serde::de::IgnoredAny;
@@ -12,9 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
 use vtwasm::{
-    Access, Builder, Handle, HostError, Input, Limit, Outcome, Output, Python, Report, Sandbox, Snapshot,
-    Value,
+    Access, Builder, Handle, HostError, Input, Limit, Limits, Making, Outcome, Output, Python, Report,
+    Sandbox, Snapshot, Value,
 };
 
 /// Defines what the interpreter runs: `run()`, which asks for the job's code.
@@ -29,6 +32,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 pub(crate) struct Start {
     python: Python,
     snapshot: Snapshot,
+    /// Those of tenants.
+    at_hand: Arc<AtHand>,
 }
 
 impl Start {
@@ -36,23 +41,38 @@ impl Start {
         let mut builder = Sandbox::builder(&python);
         builder.stdout(Output::Null).stderr(Output::Null);
         let snapshot = Snapshot::make(&mut builder, "<vtwasm>", PROGRAM).await?;
-        Ok(Start { python, snapshot })
+        let at_hand = Arc::default();
+        Ok(Start {
+            python,
+            snapshot,
+            at_hand,
+        })
+    }
+
+    /// The snapshot at this place; none if it cannot be used, and its code is to run before the job's.
+    async fn asked_for(&self, store: &Store, place: &str, site: &Site) -> Result<Option<Snapshot>> {
+        let snapshot = self.at_hand.get(store, &self.python, place).await?;
+        Ok(snapshot.map(|snapshot| match site {
+            Some((host, guest)) => snapshot.with_folder_at(host, guest),
+            None => snapshot,
+        }))
     }
 
     /// For a session, in which `run` is to be called.
-    pub(crate) fn warm(&self) -> Builder {
+    pub(crate) fn warm(&self, snapshot: Option<&Snapshot>) -> Builder {
         let mut builder = Sandbox::builder(&self.python);
-        builder.snapshot(&self.snapshot);
+        builder.snapshot(snapshot.unwrap_or(&self.snapshot));
         builder
     }
 
     /// With the program to run. Variables that decide how an interpreter starts want one that has not.
-    fn builder<'a>(&self, mut environment: impl Iterator<Item = &'a String>) -> Builder {
+    fn builder(&self, snapshot: Option<&Snapshot>, is_cold: bool) -> Builder {
         let mut builder = Sandbox::builder(&self.python);
-        if environment.any(|name| is_of_start(name)) {
+        if is_cold {
             builder.args(["python3", "-c", &format!("{PROGRAM}run()")]);
         } else {
-            builder.snapshot(&self.snapshot).args(["python3", "-c", "run()"]);
+            let snapshot = snapshot.unwrap_or(&self.snapshot);
+            builder.snapshot(snapshot).args(["python3", "-c", "run()"]);
         }
         builder
     }
@@ -138,12 +158,22 @@ pub(crate) async fn run(
     let said = Arc::new(Mutex::new(Said::default()));
     let (stdout, stderr, gatherer) = streams();
     let run = async {
-        let (secrets, site, place) = match prepared(store, job).await {
+        let begun = Instant::now();
+        let mut limits = job.rules.limits(&job.submission.limits);
+        let prepared = in_time(brake, limits.wall_time, prepared(start, store, job)).await;
+        let (needed, place) = match prepared {
             Ok(prepared) => prepared,
             Err(end) => return end,
         };
-        let folders = (site, place.as_ref());
-        let sandbox = match sandbox(start, job, &secrets, folders, [stdout, stderr], &said) {
+        limits.wall_time = limits.wall_time.map(|most| most.saturating_sub(begun.elapsed()));
+        if job.submission.makes.is_some() {
+            return match making(start, job, &needed, limits, [stdout, stderr]) {
+                Ok(making) => make(making, sandboxes, store, job, brake).await,
+                Err(error) => failed(chain(&error)),
+            };
+        }
+        let place = place.as_ref();
+        let sandbox = match sandbox(start, job, needed, (limits, place), [stdout, stderr], &said) {
             Ok(sandbox) => sandbox,
             Err(error) => return failed(format!("the sandbox cannot be made: {}", chain(&error))),
         };
@@ -151,7 +181,7 @@ pub(crate) async fn run(
         match sandboxes.spawn(sandbox.run()).await {
             Ok(Ok(report)) => {
                 let said = std::mem::take(&mut *said.lock().expect("no code panics with the lock"));
-                with_files(end(&report, said, brake.why()), store, job, place.as_ref()).await
+                with_files(end(&report, said, brake.why()), store, job, place).await
             }
             Ok(Err(error)) => failed(format!("vtwasm failed: {}", chain(&error))),
             Err(_) => failed("vtwasm failed: its run panicked".into()),
@@ -192,22 +222,61 @@ pub(crate) type Secrets = Vec<(String, String)>;
 /// A folder of packages, and where the sandbox wants it.
 pub(crate) type Site = Option<(PathBuf, String)>;
 
-/// What a job needs besides its code: its secrets, and its folders. Or how it ends without.
-async fn prepared(store: &Store, job: &Claimed) -> Result<(Secrets, Site, Option<Place>), End> {
-    let (secrets, site) = needed(store, job).await?;
-    let place = Place::new(store, job).await;
-    Ok((secrets, site, place.map_err(without)?))
+/// What a job needs besides its code, in whatever it runs.
+pub(crate) struct Needed {
+    pub(crate) secrets: Secrets,
+    pub(crate) site: Site,
+    pub(crate) snapshot: Option<Snapshot>,
+    /// Where the snapshot's file is, which may be for another Python.
+    pub(crate) place: Option<String>,
 }
 
-/// Its secrets and its packages. Or how it ends without.
-pub(crate) async fn needed(store: &Store, job: &Claimed) -> Result<(Secrets, Site), End> {
+/// What is done before a job can begin is a part of its time, and ends with it.
+pub(crate) async fn in_time<T>(
+    brake: &Brake,
+    most: Option<Duration>,
+    done: impl Future<Output = Result<T, End>>,
+) -> Result<T, End> {
+    tokio::select! {
+        done = done => done,
+        why = brake.stopped() => Err(killed(Some(why))),
+        () = sleep(most.unwrap_or(Duration::MAX)) => Err(hit(Limit::WallTime)),
+    }
+}
+
+/// What a job needs, with its folders. Or how it ends without.
+async fn prepared(start: &Start, store: &Store, job: &Claimed) -> Result<(Needed, Option<Place>), End> {
+    let needed = needed(start, store, job).await?;
+    let place = Place::new(store, job).await;
+    Ok((needed, place.map_err(without)?))
+}
+
+/// What a job needs. Or how it ends without.
+pub(crate) async fn needed(start: &Start, store: &Store, job: &Claimed) -> Result<Needed, End> {
     let needed = async {
         let secrets = store.open_secrets(&job.tenant, &job.submission.secrets).await?;
         let site = match &job.lock {
             Some(lock) => Some(store.packages()?.folder(lock.clone()).await?),
             None => None,
         };
-        Ok((secrets, site))
+        let place = match &job.submission.snapshot {
+            Some(_) => store
+                .given(&job.id, "snapshot")
+                .await?
+                .pop()
+                .map(|(_, place)| place),
+            None => None,
+        };
+        let snapshot = match &place {
+            Some(place) => start.asked_for(store, place, &site).await?,
+            None => None,
+        };
+        Ok(Needed {
+            secrets,
+            site,
+            snapshot,
+            place,
+        })
     };
     needed.await.map_err(without)
 }
@@ -322,11 +391,81 @@ pub(crate) fn network(builder: &mut Builder, rules: &Rules) -> Result<()> {
     Ok(())
 }
 
+/// The run at whose end a snapshot is taken. It has what jobs of its tenant have, but nothing that is one job's own.
+fn making(
+    start: &Start,
+    job: &Claimed,
+    needed: &Needed,
+    limits: Limits,
+    [stdout, stderr]: [Stream; 2],
+) -> Result<Making> {
+    let mut builder = Sandbox::builder(&start.python);
+    builder
+        .limits(limits)
+        .stdout(Output::AsyncWriter(Box::pin(stdout)))
+        .stderr(Output::AsyncWriter(Box::pin(stderr)));
+    network(&mut builder, &job.rules)?;
+    if let Some((host, guest)) = &needed.site {
+        builder.mount(host, guest, Access::Read)?;
+    }
+    // A text in JSON is one in Python as well.
+    let source = serde_json::Value::from(job.submission.source.as_str());
+    let source = format!("{PROGRAM}prepare({source})");
+    Ok(Snapshot::begin(&mut builder, "<vtwasm>", &source)?)
+}
+
+/// Makes a snapshot, and keeps it as a file of the tenant's.
+async fn make(
+    making: Making,
+    sandboxes: &runtime::Handle,
+    store: &Store,
+    job: &Claimed,
+    brake: &Brake,
+) -> End {
+    let handle = making.handle();
+    brake.attach(handle.clone());
+    let made = sandboxes.spawn(making.finish()).await;
+    let used = usage(&handle.usage());
+    let end = match made {
+        Ok(Ok(snapshot)) => match kept(store, job, snapshot).await {
+            Ok(file) => End {
+                snapshot: Some(file),
+                ..exited(0, Said::default())
+            },
+            Err(error @ Error::Database(_)) => without(error),
+            Err(error) => failed(chain(&error)),
+        },
+        Ok(Err(vtwasm::Error::NoSnapshot { outcome, .. })) => match outcome {
+            // What it was is in its log.
+            Outcome::Exited(0) => failed("no snapshot was made: it left what cannot be kept".into()),
+            outcome => ended(&outcome, Said::default(), brake.why()),
+        },
+        Ok(Err(error)) => failed(format!("vtwasm failed: {}", chain(&error))),
+        Err(_) => failed("vtwasm failed: its run panicked".into()),
+    };
+    End { usage: used, ..end }
+}
+
+async fn kept(store: &Store, job: &Claimed, snapshot: Snapshot) -> Result<StoredFile> {
+    let bytes = spawn_blocking(move || snapshot.to_bytes()).await;
+    let bytes = bytes.map_err(|_| Error::Invalid("the snapshot is lost".into()))?;
+    if bytes.len() > LARGEST {
+        let message = format!(
+            "the snapshot has {} bytes, and {LARGEST} are allowed: leave out what it need not hold",
+            bytes.len()
+        );
+        return Err(Error::Invalid(message));
+    }
+    let mut receiving = store.files()?.receive().await?;
+    receiving.write(&bytes).await?;
+    store.put_file(&job.tenant, receiving.finish().await?).await
+}
+
 fn sandbox(
     start: &Start,
     job: &Claimed,
-    secrets: &[(String, String)],
-    (site, place): (Site, Option<&Place>),
+    needed: Needed,
+    (limits, place): (Limits, Option<&Place>),
     [stdout, stderr]: [Stream; 2],
     said: &Arc<Mutex<Said>>,
 ) -> Result<Sandbox> {
@@ -337,20 +476,28 @@ fn sandbox(
         arguments,
         stdin,
         environment,
-        limits,
         ..
     } = &job.submission;
-    let mut builder = start.builder(environment.keys().chain(secrets.iter().map(|(name, _)| name)));
+    let Needed {
+        secrets,
+        site,
+        snapshot,
+        ..
+    } = needed;
+    let names = environment.keys().chain(secrets.iter().map(|(name, _)| name));
+    let is_cold = names.clone().any(|name| is_of_start(name));
+    let snapshot = snapshot.filter(|_| !is_cold);
+    let mut builder = start.builder(snapshot.as_ref(), is_cold);
     for (name, value) in environment {
         builder.env(name, value);
     }
-    for (name, value) in secrets {
+    for (name, value) in &secrets {
         builder.env(name, value);
     }
     builder
         .env("VTWASM_JOB", &job.id)
         .env("VTWASM_ATTEMPT", job.attempt.to_string())
-        .limits(job.rules.limits(limits))
+        .limits(limits)
         .stdin(Input::Bytes(stdin.clone().into_bytes()))
         .stdout(Output::AsyncWriter(Box::pin(stdout)))
         .stderr(Output::AsyncWriter(Box::pin(stderr)));
@@ -367,6 +514,10 @@ fn sandbox(
         source.as_str().into(),
         arguments.to_string().as_str().into(),
         entry.map_or(Value::None, Value::from),
+        job.before
+            .as_deref()
+            .filter(|_| snapshot.is_none())
+            .map_or(Value::None, Value::from),
     ]);
     builder.host_function(MODULE, "submission", move |_| {
         let submission = submission.clone();
@@ -412,21 +563,30 @@ pub(crate) fn checked(json: String, most: usize) -> Result<String, HostError> {
 }
 
 pub(crate) fn end(report: &Report, said: Said, why: Option<Why>) -> End {
-    let usage = Usage {
-        cpu_time: report.usage.cpu_time.as_secs_f64(),
-        wall_time: report.usage.wall_time.as_secs_f64(),
-        memory: i64::try_from(report.usage.peak_memory).unwrap_or(i64::MAX),
-        output: i64::try_from(report.usage.output).unwrap_or(i64::MAX),
-    };
-    let end = match &report.outcome {
+    End {
+        usage: usage(&report.usage),
+        ..ended(&report.outcome, said, why)
+    }
+}
+
+fn usage(used: &vtwasm::Usage) -> Usage {
+    Usage {
+        cpu_time: used.cpu_time.as_secs_f64(),
+        wall_time: used.wall_time.as_secs_f64(),
+        memory: i64::try_from(used.peak_memory).unwrap_or(i64::MAX),
+        output: i64::try_from(used.output).unwrap_or(i64::MAX),
+    }
+}
+
+fn ended(outcome: &Outcome, said: Said, why: Option<Why>) -> End {
+    match outcome {
         Outcome::Exited(code) => exited((*code).into(), said),
         Outcome::LimitHit(limit) => hit(*limit),
         Outcome::Killed => killed(why),
         Outcome::Deadlocked => failed("deadlock: every thread waited for another".into()),
         Outcome::Trapped(_) => failed("Python itself crashed in the sandbox".into()),
         other => failed(format!("it ended in an unknown way: {other:?}")),
-    };
-    End { usage, ..end }
+    }
 }
 
 /// A program's own end.
@@ -488,6 +648,7 @@ pub(crate) fn failed(error: String) -> End {
         exit_code: None,
         result: None,
         files: Vec::new(),
+        snapshot: None,
         usage: Usage::default(),
     }
 }

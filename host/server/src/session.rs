@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::job::Usage;
 use crate::output::{Rest, Stream, streams};
 use crate::run::{
-    Brake, Said, Secrets, Site, Start, Why, chain, checked, end, exited, failed, gathered, hit, killed,
-    needed,
+    Brake, Needed, Said, Secrets, Start, Why, chain, checked, end, exited, failed, gathered, hit, in_time,
+    killed, needed,
 };
 use crate::store::{Claimed, End, Store};
 use crate::tenant::Rules;
@@ -46,6 +46,8 @@ struct Key {
     secrets: Vec<String>,
     /// What its packages are.
     lock: Option<String>,
+    /// The file of its snapshot.
+    place: Option<String>,
 }
 
 /// Those of a worker.
@@ -139,8 +141,9 @@ impl Sessions {
         let (stdout, stderr, gatherer) = streams();
         let run = async {
             let turn = async {
-                let (secrets, site) = needed(store, job).await?;
-                Ok((self.turn(start, sandboxes, job, site).await?, secrets))
+                let most = job.rules.limits(&job.submission.limits).wall_time;
+                let needed = in_time(brake, most, needed(start, store, job)).await?;
+                Ok((self.turn(start, sandboxes, job, &needed).await?, needed.secrets))
             };
             let turn = tokio::select! {
                 turn = turn => turn,
@@ -163,13 +166,13 @@ impl Sessions {
         start: &Start,
         sandboxes: &runtime::Handle,
         job: &Claimed,
-        site: Site,
+        needed: &Needed,
     ) -> Result<Turn, End> {
         if job.rules.sessions == 0 {
             return Err(failed("session: this tenant's rules allow none".into()));
         }
         loop {
-            let found = self.find(start, sandboxes, job, &site);
+            let found = self.find(start, sandboxes, job, needed);
             let found = found.map_err(|error| failed(format!("the session cannot start: {}", chain(&error))));
             let Some(warm) = found? else {
                 sleep(LOOK).await;
@@ -201,9 +204,9 @@ impl Sessions {
         start: &Start,
         sandboxes: &runtime::Handle,
         job: &Claimed,
-        site: &Site,
+        needed: &Needed,
     ) -> Result<Option<Arc<Warm>>> {
-        let key = Key::of(job);
+        let key = Key::of(job, needed);
         let mut all = self.lock();
         if let Some(warm) = all.get(&key) {
             *warm.used.lock().expect("no code panics with the lock") = Instant::now();
@@ -217,7 +220,11 @@ impl Sessions {
         }
         // It runs where sandboxes do.
         let _there = sandboxes.enter();
-        let warm = Arc::new(Warm::start(start.warm(), &job.rules, site)?);
+        let warm = Arc::new(Warm::start(
+            start.warm(needed.snapshot.as_ref()),
+            &job.rules,
+            needed,
+        )?);
         all.insert(key, warm.clone());
         Ok(Some(warm))
     }
@@ -298,7 +305,7 @@ fn end_oldest(all: &mut HashMap<Key, Arc<Warm>>, tenant: Option<&str>) -> bool {
 }
 
 impl Key {
-    fn of(job: &Claimed) -> Key {
+    fn of(job: &Claimed, needed: &Needed) -> Key {
         let mut secrets = job.submission.secrets.clone();
         secrets.sort();
         secrets.dedup();
@@ -307,12 +314,13 @@ impl Key {
             name: job.submission.session.clone().unwrap_or_default(),
             secrets,
             lock: job.lock.clone(),
+            place: needed.place.clone(),
         }
     }
 }
 
 impl Warm {
-    fn start(mut builder: Builder, rules: &Rules, site: &Site) -> Result<Warm> {
+    fn start(mut builder: Builder, rules: &Rules, needed: &Needed) -> Result<Warm> {
         let current = Arc::new(Mutex::new(Current::default()));
         let output = |index| {
             let current = current.clone();
@@ -323,7 +331,7 @@ impl Warm {
         (limits.wall_time, limits.cpu_time, limits.output) = (None, None, None);
         builder.limits(limits).stdout(output(0)).stderr(output(1));
         crate::run::network(&mut builder, rules)?;
-        if let Some((host, guest)) = site {
+        if let Some((host, guest)) = &needed.site {
             builder.mount(host, guest, Access::Read)?;
         }
         for (name, asked) in [
@@ -454,6 +462,7 @@ impl Current {
                 submission.source.as_str().into(),
                 submission.arguments.to_string().as_str().into(),
                 Value::None,
+                job.before.as_deref().map_or(Value::None, Value::from),
             ]),
             given: Value::Tuple(vec![
                 Value::Dict(environment.chain(own).collect()),

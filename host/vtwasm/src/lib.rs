@@ -134,7 +134,7 @@ pub use net::Network;
 pub use outcome::{Limit, Outcome, Report, Usage};
 pub use python::{Artifact, Python};
 pub use sandbox::{Access, Builder, Sandbox};
-pub use saved::Snapshot;
+pub use saved::{Making, Snapshot};
 pub use session::{PythonError, Session};
 pub use stdio::{Input, Output};
 pub use value::{NoConversion, Value};

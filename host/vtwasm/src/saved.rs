@@ -11,9 +11,10 @@
 
 use crate::cache;
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::memory::{Image, PAGE, RESERVATION, memory_file};
 use crate::python::Python;
-use crate::sandbox::Builder;
+use crate::sandbox::{Builder, Sandbox};
 use crate::snapshot::{PRELOAD, WASM_PAGE};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -70,27 +71,31 @@ impl Snapshot {
     /// [`Error::NoSnapshot`] if the code fails, or leaves threads alive or files or sockets open;
     /// [`Error::Snapshot`]; as of [`Builder::build`] and [`Sandbox::run`](crate::Sandbox::run).
     pub async fn make(builder: &mut Builder, name: &str, source: &str) -> Result<Snapshot> {
+        Snapshot::begin(builder, name, source)?.finish().await
+    }
+
+    /// As [`Snapshot::make`], but nothing runs yet: for who wants to watch it.
+    ///
+    /// # Errors
+    /// [`Error::Snapshot`]; as of [`Builder::build`].
+    pub fn begin(builder: &mut Builder, name: &str, source: &str) -> Result<Making> {
         let (python, mounts) = builder.for_snapshot()?;
+        let python = python.clone();
         if !python.makes_images() {
             return Err(Error::Snapshot("this Python artifact can make none".into()));
         }
         if name.contains('\0') || source.contains('\0') {
             return Err(Error::Snapshot("source code cannot contain null bytes".into()));
         }
-        let key = python.key().to_owned();
         let mounts = mounts
             .iter()
             .map(|(host, guest)| (real(host), guest.clone()))
             .collect();
         builder.args(["python3", "-c", PRELOAD, name, source]);
-        let memory = builder.build_for_image()?.image().await?;
-        let memory = memory.map_err(|report| Error::NoSnapshot {
-            outcome: report.outcome,
-            stderr: String::from_utf8_lossy(&report.stderr).into_owned(),
-        })?;
-        let image = image(memory.len(), &runs(&memory)).map_err(|error| Error::Run(error.into()))?;
-        Ok(Snapshot {
-            inner: Arc::new(Loaded { key, mounts, image }),
+        Ok(Making {
+            sandbox: builder.build_for_image()?,
+            key: python.key().to_owned(),
+            mounts,
         })
     }
 
@@ -100,12 +105,44 @@ impl Snapshot {
     /// [`Error::Save`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let Loaded { key, mounts, image } = &*self.inner;
-        let bytes = encode(key, mounts, image.bytes());
-        cache::write_atomically(path, &bytes).map_err(|source| Error::Save {
+        cache::write_atomically(path, &self.to_bytes()).map_err(|source| Error::Save {
             path: path.to_owned(),
             source,
         })
+    }
+
+    /// What [`Snapshot::save`] writes, for who keeps it elsewhere.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Loaded { key, mounts, image } = &*self.inner;
+        encode(key, mounts, image.bytes())
+    }
+
+    /// Takes what [`Snapshot::to_bytes`] has given, for the Python that it was made with.
+    ///
+    /// # Errors
+    /// [`Error::Snapshot`] if it is none, or one that [`Snapshot::open`] would refuse.
+    pub fn from_bytes(python: &Python, bytes: &[u8]) -> Result<Snapshot> {
+        let loaded = load(bytes, python.key(), python.image(false).length()).map_err(Error::Snapshot)?;
+        Ok(Snapshot {
+            inner: Arc::new(loaded),
+        })
+    }
+
+    /// The same, made on another machine, where the folder that the guest finds as `guest` was elsewhere. That there is the
+    /// same in it is for the caller to know.
+    pub fn with_folder_at(&self, host: impl AsRef<Path>, guest: &str) -> Snapshot {
+        let Loaded { key, mounts, image } = &*self.inner;
+        let mounts = mounts.iter().map(|(known, at)| match at == guest {
+            true => (real(host.as_ref()), at.clone()),
+            false => (known.clone(), at.clone()),
+        });
+        Snapshot {
+            inner: Arc::new(Loaded {
+                key: key.clone(),
+                mounts: mounts.collect(),
+                image: image.clone(),
+            }),
+        }
     }
 
     /// Reads one that was [saved](Snapshot::save), for the Python that it was made with.
@@ -160,6 +197,36 @@ impl Snapshot {
             }
         }
         Ok(image)
+    }
+}
+
+/// The run that a snapshot is taken at the end of.
+pub struct Making {
+    sandbox: Sandbox,
+    key: String,
+    mounts: Mounts,
+}
+
+impl Making {
+    /// Watches or kills the run, as [`Sandbox::handle`].
+    pub fn handle(&self) -> Handle {
+        self.sandbox.handle()
+    }
+
+    /// Runs it and takes the snapshot.
+    ///
+    /// # Errors
+    /// As of [`Snapshot::make`].
+    pub async fn finish(self) -> Result<Snapshot> {
+        let Making { sandbox, key, mounts } = self;
+        let memory = sandbox.image().await?.map_err(|report| Error::NoSnapshot {
+            outcome: report.outcome,
+            stderr: String::from_utf8_lossy(&report.stderr).into_owned(),
+        })?;
+        let image = image(memory.len(), &runs(&memory)).map_err(|error| Error::Run(error.into()))?;
+        Ok(Snapshot {
+            inner: Arc::new(Loaded { key, mounts, image }),
+        })
     }
 }
 

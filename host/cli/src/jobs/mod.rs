@@ -4,6 +4,7 @@ mod files;
 mod follow;
 mod http;
 mod schedule;
+mod snapshot;
 mod submit;
 
 use std::io::{self, Write};
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::units;
 use http::{Asking, Client};
+use snapshot::SnapshotCommand;
 use submit::Submit;
 
 pub use files::{FileOptions, file};
@@ -97,6 +99,11 @@ enum JobCommand {
         /// Fetch them into this folder
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
+    },
+    /// Make, list or forget interpreters that jobs start from, with packages imported
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
     },
     /// See that a job does not start any more, or end it
     Cancel {
@@ -204,6 +211,7 @@ pub fn job(options: &JobOptions) -> Result<u8> {
 async fn job_command(client: &Client, command: &JobCommand) -> Result<u8> {
     match command {
         JobCommand::Submit(submit) => return submit.send(client).await,
+        JobCommand::Snapshot { command } => return snapshot::snapshot(client, command).await,
         JobCommand::List { state, limit } => {
             let state = state.as_deref().map(|state| format!("&state={}", word(state)));
             let path = format!("/v1/jobs?limit={limit}{}", state.unwrap_or_default());

@@ -53,6 +53,10 @@ pub struct Submit {
     #[arg(long, value_name = "PACKAGE")]
     with: Vec<String>,
 
+    /// Start it from a snapshot, which `vtwasm job snapshot` makes: packages are there and imported
+    #[arg(long, value_name = "NAME", conflicts_with = "with")]
+    snapshot: Option<String>,
+
     /// Run it where the last job with this name has run, with what that left in modules and globals, if that is not long ago
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
@@ -184,6 +188,7 @@ impl Submit {
             "files": files,
             "packages": self.with,
             "session": self.session,
+            "snapshot": self.snapshot,
             "arguments": arguments.unwrap_or_default(),
             "stdin": stdin.unwrap_or_default(),
             "environment": environment,

@@ -10,6 +10,7 @@ mod operation;
 mod problem;
 mod schedules;
 mod secrets;
+mod snapshots;
 mod tenants;
 
 use crate::metrics::Durations;
@@ -131,6 +132,8 @@ fn versioned() -> OpenApiRouter<State> {
         .routes(routes!(files::get_left))
         .routes(routes!(schedules::add, schedules::list))
         .routes(routes!(schedules::get, schedules::remove))
+        .routes(routes!(snapshots::make, snapshots::list))
+        .routes(routes!(snapshots::remove))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(tenants::add, tenants::list))

@@ -194,7 +194,7 @@ impl Store {
         self.file(tenant, hash).await?;
         match self.remove_files(tenant, &[hash], None).await? {
             0 => Err(Error::Conflict(
-                "a job or a schedule has this file; it goes some time after it".into(),
+                "a job, a schedule or a snapshot has this file; it goes some time after it".into(),
             )),
             _ => self.remove_leftovers().await.map(drop),
         }
@@ -300,7 +300,8 @@ impl Store {
             .query(
                 "SELECT tenant, hash FROM files f WHERE used <= $now - $1 AND NOT EXISTS
                      (SELECT 1 FROM job_files j WHERE j.tenant = f.tenant AND j.hash = f.hash) AND NOT EXISTS
-                     (SELECT 1 FROM schedule_files s WHERE s.tenant = f.tenant AND s.hash = f.hash)
+                     (SELECT 1 FROM schedule_files s WHERE s.tenant = f.tenant AND s.hash = f.hash) AND NOT EXISTS
+                     (SELECT 1 FROM snapshots s WHERE s.tenant = f.tenant AND s.hash = f.hash)
                  ORDER BY used LIMIT $2",
             )
             .bind(super::millis(keep))
@@ -326,7 +327,8 @@ impl Store {
             .query(
                 "DELETE FROM files WHERE hash IN $ids AND tenant = $2 AND used <= $now - $3 AND NOT EXISTS
                      (SELECT 1 FROM job_files j WHERE j.tenant = files.tenant AND j.hash = files.hash) AND NOT EXISTS
-                     (SELECT 1 FROM schedule_files s WHERE s.tenant = files.tenant AND s.hash = files.hash)
+                     (SELECT 1 FROM schedule_files s WHERE s.tenant = files.tenant AND s.hash = files.hash) AND NOT EXISTS
+                     (SELECT 1 FROM snapshots s WHERE s.tenant = files.tenant AND s.hash = files.hash)
                  RETURNING place",
             )
             .bind(json(&hashes)?)

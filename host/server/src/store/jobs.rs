@@ -58,6 +58,21 @@ impl Store {
         key: Option<&str>,
         submission: &Submission,
     ) -> Result<Submitted> {
+        match &submission.makes {
+            Some(_) => Err(Error::Invalid(
+                "makes: a snapshot is made with POST /v1/snapshots".into(),
+            )),
+            None => self.take(tenant, key, submission).await,
+        }
+    }
+
+    /// Takes one that may make a snapshot.
+    pub(super) async fn take(
+        &self,
+        tenant: &str,
+        key: Option<&str>,
+        submission: &Submission,
+    ) -> Result<Submitted> {
         submission.check()?;
         let mut submitting = Submitting {
             id: id::new("job"),
@@ -72,6 +87,7 @@ impl Store {
             body: json(submission)?,
             files: Vec::new(),
             lock: None,
+            before: None,
         };
         if submission.session.is_some() && self.tenant(tenant).await?.quotas.rules.sessions == 0 {
             let message = "session: this tenant's rules allow none";
@@ -94,7 +110,15 @@ impl Store {
         let given = given.map(|(path, hash)| reference("input", path, hash));
         let bundle = submission.bundle.iter();
         let files = given.chain(bundle.map(|hash| reference("bundle", BUNDLE, hash)));
-        submitting.files = files.collect();
+        let mut files = files.collect::<Vec<_>>();
+        if let Some(name) = &submission.snapshot {
+            let kept = self.kept_snapshot(tenant, name).await?;
+            let rules = self.tenant(tenant).await?.quotas.rules;
+            packages::check(&kept.packages, &rules.packages)?;
+            files.push(reference("snapshot", "", &kept.hash));
+            (submitting.lock, submitting.before) = (kept.lock, Some(kept.source));
+        }
+        submitting.files = files;
         if !submitting.files.is_empty() {
             self.files()?;
         }
@@ -119,7 +143,7 @@ impl Store {
         let room = |row| {
             let (max_queued, used) = (int(row, "max_queued")?, int(row, "used_us")?);
             let room = Room {
-                rules: parsed(&text(row, "rules")?)?,
+                rules: serde_json::from_str(&text(row, "rules")?).ok(),
                 max_queued,
                 left: max_queued - int(row, "queued")?,
                 cpu: maybe_int(row, "cpu_us")?.filter(|most| used >= *most),
@@ -176,10 +200,11 @@ impl Store {
             .await?;
         let bodies = all
             .iter()
-            .map(|job| (&job.id, &job.body, &job.lock))
+            .map(|job| (&job.id, &job.body, &job.lock, &job.before))
             .collect::<Vec<_>>();
         self.query(
-            "INSERT INTO submissions (job, body, lock) SELECT value->>0, value->>1, value->>2 FROM $rows",
+            "INSERT INTO submissions (job, body, lock, before)
+             SELECT value->>0, value->>1, value->>2, value->>3 FROM $rows",
         )
         .bind(json(&bodies)?)
         .execute(&mut **work)
@@ -325,7 +350,7 @@ impl Store {
         let again = self
             .query(
                 "UPDATE jobs SET state = 'PENDING', not_before = $now, expires = NULL, failures = 0, losses = 0,
-                     cancel = 0, finished = NULL, hit_limit = NULL, error = NULL, exit_code = NULL, result = NULL
+                     cancel = 0, refused = NULL, finished = NULL, hit_limit = NULL, error = NULL, exit_code = NULL, result = NULL
                  WHERE tenant = $1 AND id = $2 AND state IN ('FAILURE', 'REVOKED')",
             )
             .bind(tenant.to_owned())
@@ -382,11 +407,14 @@ pub(super) struct Submitting {
     files: Vec<Reference>,
     #[serde(skip)]
     lock: Option<String>,
+    #[serde(skip)]
+    before: Option<String>,
 }
 
 /// What a tenant may submit.
 struct Room {
-    rules: Rules,
+    /// None: a newer version has written them.
+    rules: Option<Rules>,
     max_queued: i64,
     /// How many jobs more.
     left: i64,
@@ -492,8 +520,12 @@ fn fate(
         let message = "this Idempotency-Key was used for another submission";
         return Fate::Refused(Error::Conflict(message.into()));
     }
-    if job.priority > room.rules.priority {
-        let message = format!("priority: {} is the highest of this tenant", room.rules.priority);
+    let Some(rules) = &room.rules else {
+        let message = "this version of the service cannot read the tenant's rules; one that is newer does";
+        return Fate::Refused(Error::Conflict(message.into()));
+    };
+    if job.priority > rules.priority {
+        let message = format!("priority: {} is the highest of this tenant", rules.priority);
         return Fate::Refused(Error::Invalid(message));
     }
     let is_there = |file: &&Reference| files.contains(&(file.tenant.clone(), file.hash.clone()));

@@ -11,6 +11,7 @@ mod queue;
 mod retention;
 mod schedules;
 mod secrets;
+mod snapshots;
 mod tenants;
 mod workers;
 
@@ -47,6 +48,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("files", include_str!("schema_5.sql")),
     ("schedules, retention", include_str!("schema_6.sql")),
     ("packages", include_str!("schema_7.sql")),
+    ("snapshots", include_str!("schema_8.sql")),
+    ("refused jobs", include_str!("schema_9.sql")),
 ];
 
 /// The first statements of a connection.

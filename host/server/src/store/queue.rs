@@ -17,20 +17,24 @@
 
 use super::files::Reference;
 use super::logs::Appending;
-use super::{Store, Work, int, json, maybe_int, millis, text};
+use super::{Store, Work, int, json, maybe_int, maybe_text, millis, text};
 use crate::error::Result;
-use crate::job::{JobFile, State, Submission, Usage};
+use crate::job::{JobFile, State, StoredFile, Submission, Usage};
 use crate::tenant::Rules;
 use crate::wake::News;
 use futures::FutureExt;
 use serde::Serialize;
-use sqlx::Row;
 use sqlx::any::AnyRow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// A job whose worker is lost so often takes its workers down with it.
 const MOST_LOSSES: i64 = 3;
+/// For so long a job waits for a worker that can read it; and before it is shown to one again that could not.
+const UNREADABLE: i64 = 3_600_000;
+const NEXT_LOOK: i64 = 10_000;
+/// So often a claim looks for jobs in place of those that cannot be read.
+const MOST_LOOKS: usize = 8;
 /// The longest wait before a retry.
 const LONGEST_BACKOFF: i64 = 3_600_000;
 
@@ -50,6 +54,8 @@ pub struct Claimed {
     pub submission: Submission,
     /// What its packages are.
     pub(crate) lock: Option<String>,
+    /// What its snapshot was made of.
+    pub(crate) before: Option<String>,
     /// What it may do and use up.
     pub rules: Rules,
 }
@@ -82,6 +88,8 @@ pub struct End {
     pub result: Option<String>,
     /// What it left, each kept already.
     pub files: Vec<JobFile>,
+    /// The snapshot that it was to make, kept already.
+    pub snapshot: Option<StoredFile>,
     /// What it used.
     pub usage: Usage,
 }
@@ -104,7 +112,8 @@ impl Store {
         let row = query.bind(slots as i64).fetch_one(&mut *work).await?;
         let mut turn = int(&row, "turn")? - slots as i64;
         let (mut claimed, mut changed) = (Vec::new(), false);
-        while claimed.len() < slots {
+        let mut looks = 0..MOST_LOOKS;
+        while claimed.len() < slots && looks.next().is_some() {
             let mut lanes = self.next_lanes(&mut work, slots - claimed.len()).await?;
             let rooms = lanes.iter().map(|lane| lane.room).collect::<Vec<_>>();
             let dealt = deal(&rooms, slots - claimed.len());
@@ -117,20 +126,21 @@ impl Store {
                 lanes[index].turn = turn;
                 lanes[index].wanted += 1;
             }
-            let mut started = Vec::new();
+            let (mut started, mut refused) = (Vec::new(), 0);
             for lane in &mut lanes {
-                let jobs = match lane.wanted {
-                    0 => VecDeque::new(),
+                let first = match lane.wanted {
+                    0 => Started::default(),
                     _ => self.start_first(&mut work, lane, worker, lease).await?,
                 };
-                lane.took = jobs.len();
-                started.push(jobs);
+                lane.took = first.jobs.len() + self.refuse(&mut work, &first.unreadable).await?;
+                refused += first.unreadable.len();
+                started.push(first.jobs);
             }
             lanes.retain(|lane| lane.wanted > 0);
             self.serve(&mut work, &lanes).await?;
             let before = claimed.len();
             claimed.extend(dealt.iter().filter_map(|&index| started[index].pop_front()));
-            if claimed.len() == before {
+            if claimed.len() == before && refused == 0 {
                 break;
             }
         }
@@ -184,7 +194,7 @@ impl Store {
         lane: &Lane,
         worker: &str,
         lease: Duration,
-    ) -> Result<VecDeque<Claimed>> {
+    ) -> Result<Started> {
         let rows = self
             .query(
                 "WITH next AS MATERIALIZED (SELECT id FROM jobs
@@ -197,6 +207,7 @@ impl Store {
                  RETURNING id, tenant, attempt, failures, retries, backoff, not_before,
                      (SELECT body FROM submissions WHERE job = jobs.id) AS body,
                      (SELECT lock FROM submissions WHERE job = jobs.id) AS lock,
+                     (SELECT before FROM submissions WHERE job = jobs.id) AS before,
                      (SELECT rules FROM tenants WHERE tenants.id = jobs.tenant) AS rules",
             )
             .bind(lane.tenant.clone())
@@ -206,10 +217,47 @@ impl Store {
             .bind(lane.wanted as i64)
             .fetch_all(&mut **work)
             .await?;
-        let job = |row| Ok((int(row, "not_before")?, claimed(row)?));
-        let mut jobs = rows.iter().map(job).collect::<Result<Vec<_>>>()?;
-        jobs.sort_by(|(time, job), (other_time, other)| (time, &job.id).cmp(&(other_time, &other.id)));
-        Ok(jobs.into_iter().map(|(_, job)| job).collect())
+        let mut started = Started::default();
+        let mut jobs = Vec::new();
+        for row in &rows {
+            let id = text(row, "id")?;
+            match read(row)? {
+                Ok(job) => jobs.push((int(row, "not_before")?, id, job)),
+                Err(why) => {
+                    tracing::warn!(job = id, why, "a job cannot be read here and is left to others");
+                    started.unreadable.push((id, why));
+                }
+            }
+        }
+        jobs.sort_by(|(time, id, _), (other_time, other, _)| (time, id).cmp(&(other_time, other)));
+        started.jobs = jobs.into_iter().map(|(.., job)| job).collect();
+        Ok(started)
+    }
+
+    /// Lets jobs wait again that have not really started, for somebody of a newer version; those that did so for too
+    /// long fail. Returns how many these are.
+    async fn refuse(&self, work: &mut Work, unreadable: &[(String, String)]) -> Result<usize> {
+        if unreadable.is_empty() {
+            return Ok(0);
+        }
+        let rows = self
+            .query(
+                "UPDATE jobs SET attempt = attempt - 1, worker = NULL, lease = NULL, started = NULL,
+                     refused = coalesce(refused, $now), not_before = $now + $2, error = value->>1,
+                     state = CASE WHEN refused <= $now - $3 THEN 'FAILURE' WHEN attempt > 1 THEN 'RETRY' ELSE 'PENDING' END,
+                     finished = CASE WHEN refused <= $now - $3 THEN $now END
+                 FROM $rows WHERE id = value->>0 RETURNING state",
+            )
+            .bind(json(&unreadable)?)
+            .bind(NEXT_LOOK)
+            .bind(UNREADABLE)
+            .fetch_all(&mut **work)
+            .await?;
+        let mut failed = 0;
+        for row in &rows {
+            failed += usize::from(text(row, "state")? == State::Failure.name());
+        }
+        Ok(failed)
     }
 
     /// Puts lanes behind all others.
@@ -333,6 +381,7 @@ impl Store {
             wall_us: micros(end.usage.wall_time),
             memory: end.usage.memory,
             output: end.usage.output,
+            made: end.snapshot.as_ref().and_then(|file| made(job, file)),
             pieces: Appending::all(job, seq, pieces),
             files: end.files.iter().map(|file| left(job, file)).collect(),
         };
@@ -351,7 +400,7 @@ impl Store {
                      state = CASE WHEN cancel = 1 AND r.again >= 0 THEN 'REVOKED' ELSE r.following END,
                      not_before = CASE WHEN r.again >= 0 THEN $now + r.again ELSE not_before END,
                      finished = CASE WHEN cancel = 1 OR r.again < 0 THEN $now END,
-                     failures = failures + r.failed, worker = NULL, lease = NULL,
+                     failures = failures + r.failed, worker = NULL, lease = NULL, refused = NULL,
                      hit_limit = r.limited, error = r.why, exit_code = r.code, result = r.returned,
                      cpu_us = r.cpu, wall_us = r.wall, memory = r.bytes, output = r.written
                  FROM (SELECT value->>'job' AS job, CAST(value->>'attempt' AS BIGINT) AS start, value->>'state' AS following,
@@ -513,6 +562,14 @@ struct Lane {
     took: usize,
 }
 
+/// What a lane has given.
+#[derive(Default)]
+struct Started {
+    jobs: VecDeque<Claimed>,
+    /// Jobs, each with why it cannot be read.
+    unreadable: Vec<(String, String)>,
+}
+
 /// Gives slots to lanes in turns, as many as each has room for: which lane gets each slot.
 fn deal(rooms: &[i64], slots: usize) -> Vec<usize> {
     let most = rooms.iter().copied().max().unwrap_or(0);
@@ -543,6 +600,34 @@ pub(super) struct Ending {
     pieces: Vec<Appending>,
     #[serde(skip)]
     files: Vec<Reference>,
+    #[serde(skip)]
+    pub(super) made: Option<Made>,
+}
+
+/// A snapshot that a run has made.
+#[derive(Clone, Serialize)]
+pub(super) struct Made {
+    tenant: String,
+    name: String,
+    hash: String,
+    source: String,
+    /// JSON.
+    packages: String,
+    lock: Option<String>,
+    job: String,
+}
+
+fn made(job: &Claimed, file: &StoredFile) -> Option<Made> {
+    let submission = &job.submission;
+    Some(Made {
+        tenant: job.tenant.clone(),
+        name: submission.makes.clone()?,
+        hash: file.sha256.clone(),
+        source: submission.source.clone(),
+        packages: json(&submission.packages).ok()?,
+        lock: job.lock.clone(),
+        job: job.id.clone(),
+    })
 }
 
 fn left(job: &Claimed, file: &JobFile) -> Reference {
@@ -573,6 +658,9 @@ async fn finish_all(store: Store, mut all: Vec<Ending>) -> Result<Vec<Result<Opt
         .collect::<Vec<_>>();
     store.account(&mut work, &ended).await?;
     store.replace_left(&mut work, &ended).await?;
+    let is_done = |end: &&&Ending| states.get(&end.job) == Some(&State::Success);
+    let done = ended.iter().filter(is_done).copied().collect::<Vec<_>>();
+    store.keep_snapshots(&mut work, &done).await?;
     let mut news = states
         .keys()
         .map(|id| News::Job(id.as_str().into()))
@@ -588,18 +676,32 @@ async fn finish_all(store: Store, mut all: Vec<Ending>) -> Result<Vec<Result<Opt
     Ok(all.iter().map(|end| Ok(states.get(&end.job).copied())).collect())
 }
 
-fn claimed(row: &AnyRow) -> Result<Claimed> {
-    Ok(Claimed {
+/// A job that is claimed; or why this version cannot read it, in words for its tenant.
+fn read(row: &AnyRow) -> Result<Result<Claimed, String>> {
+    let (body, rules) = (maybe_text(row, "body")?, text(row, "rules")?);
+    let why = |what: &str, error: serde_json::Error| {
+        let version = env!("CARGO_PKG_VERSION");
+        format!("waits for a worker of a newer version, as that of {version} cannot read {what}: {error}")
+    };
+    let submission = serde_json::from_str(&body.unwrap_or_default());
+    let rules = serde_json::from_str(&rules).map_err(|error| why("its tenant's rules", error));
+    let read = submission.map_err(|error| why("it", error));
+    let (submission, rules) = match (read, rules) {
+        (Ok(submission), Ok(rules)) => (submission, rules),
+        (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
+    };
+    Ok(Ok(Claimed {
         id: text(row, "id")?,
         tenant: text(row, "tenant")?,
         attempt: int(row, "attempt")?,
         failures: int(row, "failures")?,
         retries: int(row, "retries")?,
         backoff: int(row, "backoff")?,
-        submission: super::jobs::parsed(row.try_get("body")?)?,
-        lock: super::maybe_text(row, "lock")?,
-        rules: super::jobs::parsed(row.try_get("rules")?)?,
-    })
+        submission,
+        lock: maybe_text(row, "lock")?,
+        before: maybe_text(row, "before")?,
+        rules,
+    }))
 }
 
 /// Twice as long each time.

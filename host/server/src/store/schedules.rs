@@ -144,13 +144,15 @@ impl Store {
     pub async fn take_turns(&self) -> Result<usize> {
         let query = self.query(select!("WHERE next_at <= $now ORDER BY next_at LIMIT $1"));
         let rows = query.bind(AT_ONCE).fetch_all(&self.readers).await?;
+        let mut taken = 0;
         for row in &rows {
-            self.take_turn(row).await?;
+            taken += usize::from(self.take_turn(row).await?);
         }
-        Ok(rows.len())
+        Ok(taken)
     }
 
-    async fn take_turn(&self, row: &AnyRow) -> Result<()> {
+    /// Returns whether it was taken; not if somebody of a newer version is to do it.
+    async fn take_turn(&self, row: &AnyRow) -> Result<bool> {
         let (id, tenant, turn, now) = (
             text(row, "id")?,
             text(row, "tenant")?,
@@ -163,11 +165,17 @@ impl Store {
             (None, Some("nobody was there to take this turn".into()))
         } else {
             let key = format!("{id} {turn}");
-            let submission = parsed(&text(row, "body")?)?;
-            match self.submit(&tenant, Some(&key), &submission).await {
-                Ok(submitted) => (Some(submitted.job.id), None),
-                Err(error @ (Error::Database(_) | Error::Io { .. })) => return Err(error),
-                Err(error) => (None, Some(error.to_string())),
+            match serde_json::from_str(&text(row, "body")?) {
+                Ok(submission) => match self.submit(&tenant, Some(&key), &submission).await {
+                    Ok(submitted) => (Some(submitted.job.id), None),
+                    Err(error @ (Error::Database(_) | Error::Io { .. })) => return Err(error),
+                    Err(error) => (None, Some(error.to_string())),
+                },
+                Err(_) if !late => return Ok(false),
+                Err(error) => {
+                    let message = format!("this version of the service cannot read what it submits: {error}");
+                    (None, Some(message))
+                }
             }
         };
         if let Some(error) = &error {
@@ -184,7 +192,7 @@ impl Store {
         .bind(error)
         .execute(&self.writers)
         .await?;
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -15,8 +15,10 @@ mod queue;
 mod running;
 mod schedules;
 mod sessions;
+mod snapshots;
 mod tenants;
 mod trouble;
+mod upgrade;
 
 /// Each of these on both databases.
 macro_rules! on_both {

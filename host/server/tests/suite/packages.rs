@@ -7,7 +7,13 @@ use tempfile::TempDir;
 use vtwasm_server::{Error, PackageSource, Packages, Quotas, State, Submission};
 
 /// Has each package that is not called `nothing`, and knows by its lock what it is.
-struct Made(TempDir);
+pub struct Made(TempDir);
+
+impl Made {
+    pub fn new() -> Made {
+        Made(tempfile::tempdir().unwrap())
+    }
+}
 
 impl Packages for Made {
     fn lock(&self, requirements: &[String]) -> Result<String, String> {
@@ -36,7 +42,7 @@ fn with(packages: &[&str]) -> Submission {
 
 async fn a_job_has_the_packages_that_were_locked_when_it_was_submitted(place: Place) {
     let store = place.open().await;
-    let source = PackageSource::new(Made(tempfile::tempdir().unwrap()));
+    let source = PackageSource::new(Made::new());
     let store = store.with_packages(source);
     let mut quotas = Quotas::default();
     quotas.rules.packages = ["Made", "gone", "nothing"].map(str::to_owned).into();

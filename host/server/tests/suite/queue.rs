@@ -15,6 +15,7 @@ fn success() -> End {
         exit_code: Some(0),
         result: None,
         files: Vec::new(),
+        snapshot: None,
         usage: Usage::default(),
     }
 }
