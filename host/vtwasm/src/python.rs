@@ -15,6 +15,8 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 const COMPONENT: &str = "python.wasm";
 const LIBRARY: &str = "python313.zip";
 const MANIFEST: &str = "manifest.json";
+/// So many compiled forms are kept, of this and other releases; each is some 30 MB, and its images 40.
+const TO_KEEP: usize = 32;
 
 /// A Python as `cargo xtask python` makes it: a WebAssembly component and the standard library.
 #[derive(Clone)]
@@ -168,7 +170,9 @@ impl Python {
     pub fn new(engine: &Engine, artifact: &Artifact) -> Result<Python> {
         let bare = || snapshot::bare(&artifact.component()?).map_err(|error| artifact.bad(error));
         let compiled = artifact.compiled_path(engine)?;
+        let mut is_new = false;
         cache::keep(&compiled, || {
+            is_new = true;
             let compiled = engine.wasmtime().precompile_component(&bare()?.component);
             compiled.map(Cow::Owned).map_err(|error| artifact.bad(error))
         })?;
@@ -192,6 +196,10 @@ impl Python {
             cache::keep(&warm, || Ok(Cow::Owned(snapshot::make(&python)?)))?;
             let warm = image(&warm)?;
             python.inner.warm.get_or_init(|| warm);
+        }
+        if let (true, Some(folder)) = (is_new, compiled.parent()) {
+            cache::keep_newest(folder, "cwasm", TO_KEEP);
+            cache::keep_newest(folder, "image", 2 * TO_KEEP);
         }
         Ok(python)
     }
