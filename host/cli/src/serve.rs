@@ -3,6 +3,7 @@
 use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -89,6 +90,10 @@ pub struct ServeOptions {
     #[arg(long, value_name = "TIME", env = "VTWASM_KEEP_FILES", default_value = "7d", value_parser = units::duration)]
     pub keep_files: Duration,
 
+    /// Bytes of jobs' packages that are kept unpacked; those that were used longest ago go, none that is in use
+    #[arg(long, value_name = "SIZE", env = "VTWASM_KEEP_PACKAGES", default_value = "10GiB", value_parser = units::size)]
+    pub keep_packages: u64,
+
     /// An OpenTelemetry collector, which is told of each run by OTLP over HTTP: http://127.0.0.1:4318
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp: Option<String>,
@@ -136,6 +141,7 @@ pub fn serve(options: &ServeOptions) -> Result<u8> {
     log_events(options.log_format);
     let otlp = options.otlp.clone().filter(|address| !address.is_empty());
     let database = database(options.database.as_deref())?;
+    let keep_packages = options.keep_packages;
     let mut options = Options {
         key: key(options.secret_key_file.as_deref(), &database)?,
         packages: None,
@@ -169,6 +175,8 @@ pub fn serve(options: &ServeOptions) -> Result<u8> {
     };
     options.packages = Some(PackageSource::new(Service {
         python: python.clone(),
+        most: keep_packages,
+        kept: Mutex::default(),
     }));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -102,6 +102,7 @@ pub fn mounts(snapshot: &Snapshot) -> Result<Vec<Mount>> {
         if !wheels::is_kept(host)? {
             continue;
         }
+        wheels::hold(host);
         if !host.is_dir() {
             let what = format!("the packages of the snapshot are gone from {}", host.display());
             return Err(Failure::packages(what).hint(AGAIN).into());

@@ -67,12 +67,25 @@ def run():
                 result = asyncio.run(result)
             host.result(json.dumps(result, allow_nan=False))
     except Exception as error:
-        frames = error.__traceback__
-        own = run.__code__.co_filename, "<frozen runpy>", "<frozen importlib._bootstrap>"
-        while frames and frames.tb_frame.f_code.co_filename in own:
-            frames = frames.tb_next
-        traceback.print_exception(error.with_traceback(frames))
+        show(error)
         host.failed(traceback.format_exception_only(error)[-1].strip()[:2000])
+        sys.exit(1)
+
+
+def show(error):
+    frames = error.__traceback__
+    own = run.__code__.co_filename, "<frozen runpy>", "<frozen importlib._bootstrap>"
+    while frames and frames.tb_frame.f_code.co_filename in own:
+        frames = frames.tb_next
+    traceback.print_exception(error.with_traceback(frames))
+
+
+def make(source):
+    """Is run for a snapshot to be taken."""
+    try:
+        prepare(source)
+    except Exception as error:
+        show(error)
         sys.exit(1)
 
 

@@ -45,7 +45,7 @@ pub use api::{openapi, router};
 pub use error::{Error, Result};
 pub use files::Files;
 pub use job::{Attempt, Chunk, Figures, Hour, Job, JobFile, Limits, State, StoredFile, Submission, Usage};
-pub use packages::{PackageName, PackageSource, Packages};
+pub use packages::{Folder, KeptPackages, PackageName, PackageSource, Packages, Stop};
 pub use schedule::{Missed, NewSchedule, Schedule};
 pub use secret::{Key, Secret};
 pub use serve::{Database, Options, Role, Service};

@@ -2,8 +2,10 @@
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -20,11 +22,55 @@ pub trait Packages: Send + Sync + 'static {
     /// There is no such thing, or it cannot run in a sandbox.
     fn lock(&self, requirements: &[String]) -> Result<String, String>;
 
-    /// A folder of what is locked that nobody writes to, and where the sandbox wants it.
+    /// A folder of what is locked that nobody writes to.
     ///
     /// # Errors
-    /// It cannot be had.
-    fn folder(&self, lock: &str) -> Result<(PathBuf, String), String>;
+    /// It cannot be had, or `stop` was set.
+    fn folder(&self, lock: &str, stop: &Stop) -> Result<Folder, String>;
+
+    /// What is kept of them here.
+    fn kept(&self) -> KeptPackages {
+        KeptPackages::default()
+    }
+}
+
+/// Whether nobody wants any more what is being done. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Whether to give up.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Sets it when who asked has an answer, or leaves.
+struct Asking(Stop);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A folder of packages.
+pub struct Folder {
+    /// Where it is.
+    pub host: PathBuf,
+    /// Where the sandbox wants it.
+    pub guest: String,
+    /// As long as this is there the folder is, too.
+    pub held: Box<dyn Any + Send + Sync>,
+}
+
+/// What is kept of packages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeptPackages {
+    /// Bytes.
+    pub bytes: u64,
+    /// Folders that were removed to make room.
+    pub removed: u64,
 }
 
 /// Those of a service. Clones share everything.
@@ -53,8 +99,15 @@ impl PackageSource {
         self.ask(move |packages| packages.lock(&requirements)).await
     }
 
-    pub(crate) async fn folder(&self, lock: String) -> Result<(PathBuf, String)> {
-        self.ask(move |packages| packages.folder(&lock)).await
+    /// What is under way is given up when the caller leaves.
+    pub(crate) async fn folder(&self, lock: String) -> Result<Folder> {
+        let stop = Stop::default();
+        let _asking = Asking(stop.clone());
+        self.ask(move |packages| packages.folder(&lock, &stop)).await
+    }
+
+    pub(crate) fn kept(&self) -> KeptPackages {
+        self.packages.kept()
     }
 
     async fn ask<T: Send + 'static>(

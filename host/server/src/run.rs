@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::files::Room;
 use crate::job::{JobFile, MOST_FILES, StoredFile, Submission, Usage, is_of_start};
 use crate::output::{Stream, streams};
+use crate::packages::Folder;
 use crate::snapshot::{AtHand, LARGEST};
 use crate::store::{Claimed, End, Store, Verdict};
 use crate::tenant::Rules;
@@ -53,7 +54,7 @@ impl Start {
     async fn asked_for(&self, store: &Store, place: &str, site: &Site) -> Result<Option<Snapshot>> {
         let snapshot = self.at_hand.get(store, &self.python, place).await?;
         Ok(snapshot.map(|snapshot| match site {
-            Some((host, guest)) => snapshot.with_folder_at(host, guest),
+            Some(site) => snapshot.with_folder_at(&site.host, &site.guest),
             None => snapshot,
         }))
     }
@@ -173,7 +174,7 @@ pub(crate) async fn run(
             };
         }
         let place = place.as_ref();
-        let sandbox = match sandbox(start, job, needed, (limits, place), [stdout, stderr], &said) {
+        let sandbox = match sandbox(start, job, &needed, (limits, place), [stdout, stderr], &said) {
             Ok(sandbox) => sandbox,
             Err(error) => return failed(format!("the sandbox cannot be made: {}", chain(&error))),
         };
@@ -219,8 +220,8 @@ pub(crate) async fn gathered(
 /// Secrets by name; they are nowhere but in the sandbox.
 pub(crate) type Secrets = Vec<(String, String)>;
 
-/// A folder of packages, and where the sandbox wants it.
-pub(crate) type Site = Option<(PathBuf, String)>;
+/// A folder of packages, which is there for as long as this.
+pub(crate) type Site = Option<Arc<Folder>>;
 
 /// What a job needs besides its code, in whatever it runs.
 pub(crate) struct Needed {
@@ -256,7 +257,7 @@ pub(crate) async fn needed(start: &Start, store: &Store, job: &Claimed) -> Resul
     let needed = async {
         let secrets = store.open_secrets(&job.tenant, &job.submission.secrets).await?;
         let site = match &job.lock {
-            Some(lock) => Some(store.packages()?.folder(lock.clone()).await?),
+            Some(lock) => Some(Arc::new(store.packages()?.folder(lock.clone()).await?)),
             None => None,
         };
         let place = match &job.submission.snapshot {
@@ -405,12 +406,12 @@ fn making(
         .stdout(Output::AsyncWriter(Box::pin(stdout)))
         .stderr(Output::AsyncWriter(Box::pin(stderr)));
     network(&mut builder, &job.rules)?;
-    if let Some((host, guest)) = &needed.site {
-        builder.mount(host, guest, Access::Read)?;
+    if let Some(site) = &needed.site {
+        builder.mount(&site.host, &site.guest, Access::Read)?;
     }
     // A text in JSON is one in Python as well.
     let source = serde_json::Value::from(job.submission.source.as_str());
-    let source = format!("{PROGRAM}prepare({source})");
+    let source = format!("{PROGRAM}make({source})");
     Ok(Snapshot::begin(&mut builder, "<vtwasm>", &source)?)
 }
 
@@ -464,7 +465,7 @@ async fn kept(store: &Store, job: &Claimed, snapshot: Snapshot) -> Result<Stored
 fn sandbox(
     start: &Start,
     job: &Claimed,
-    needed: Needed,
+    needed: &Needed,
     (limits, place): (Limits, Option<&Place>),
     [stdout, stderr]: [Stream; 2],
     said: &Arc<Mutex<Said>>,
@@ -486,12 +487,12 @@ fn sandbox(
     } = needed;
     let names = environment.keys().chain(secrets.iter().map(|(name, _)| name));
     let is_cold = names.clone().any(|name| is_of_start(name));
-    let snapshot = snapshot.filter(|_| !is_cold);
-    let mut builder = start.builder(snapshot.as_ref(), is_cold);
+    let snapshot = snapshot.as_ref().filter(|_| !is_cold);
+    let mut builder = start.builder(snapshot, is_cold);
     for (name, value) in environment {
         builder.env(name, value);
     }
-    for (name, value) in &secrets {
+    for (name, value) in secrets {
         builder.env(name, value);
     }
     builder
@@ -502,8 +503,8 @@ fn sandbox(
         .stdout(Output::AsyncWriter(Box::pin(stdout)))
         .stderr(Output::AsyncWriter(Box::pin(stderr)));
     network(&mut builder, &job.rules)?;
-    if let Some((host, guest)) = site {
-        builder.mount(host, guest, Access::Read)?;
+    if let Some(site) = site {
+        builder.mount(&site.host, &site.guest, Access::Read)?;
     }
     if let Some(place) = place {
         place.mount(&mut builder)?;

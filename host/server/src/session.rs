@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::job::Usage;
 use crate::output::{Rest, Stream, streams};
 use crate::run::{
-    Brake, Needed, Said, Secrets, Start, Why, chain, checked, end, exited, failed, gathered, hit, in_time,
-    killed, needed,
+    Brake, Needed, Said, Secrets, Site, Start, Why, chain, checked, end, exited, failed, gathered, hit,
+    in_time, killed, needed,
 };
 use crate::store::{Claimed, End, Store};
 use crate::tenant::Rules;
@@ -65,6 +65,8 @@ struct Warm {
     handle: Handle,
     /// What it was started with.
     rules: Rules,
+    /// Nobody removes it meanwhile.
+    _site: Site,
     current: Arc<Mutex<Current>>,
     /// When it was asked for.
     used: Mutex<Instant>,
@@ -331,8 +333,8 @@ impl Warm {
         (limits.wall_time, limits.cpu_time, limits.output) = (None, None, None);
         builder.limits(limits).stdout(output(0)).stderr(output(1));
         crate::run::network(&mut builder, rules)?;
-        if let Some((host, guest)) = &needed.site {
-            builder.mount(host, guest, Access::Read)?;
+        if let Some(site) = &needed.site {
+            builder.mount(&site.host, &site.guest, Access::Read)?;
         }
         for (name, asked) in [
             ("submission", Current::submission as fn(&Current) -> Value),
@@ -364,6 +366,7 @@ impl Warm {
             handle: session.handle(),
             session: Arc::new(AsyncMutex::new(Some(session))),
             rules: rules.clone(),
+            _site: needed.site.clone(),
             current,
             used: Mutex::new(Instant::now()),
             paid: Mutex::default(),

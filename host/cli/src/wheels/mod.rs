@@ -27,8 +27,8 @@ use crate::permissions::{Mount, mount};
 use choice::Natives;
 use lock::{Lock, Locked};
 use requirement::Requirement;
-use store::Store;
-use uv::Uv;
+use store::{Site, Store};
+use uv::{Uv, Wanted};
 
 pub use service::Service;
 pub use uv::describe;
@@ -81,13 +81,20 @@ impl Wheels {
         Ok(Some(asked.wheels(locked, store)))
     }
 
+    /// Whether nothing has to be fetched.
+    fn is_there(&self) -> bool {
+        let key = self.locked.key(&self.natives);
+        self.store.sites().join(key).is_dir()
+    }
+
     /// The folder that holds the wheels, fetched if it was not there, for the guest to read.
-    fn folder(&self, python: &Python) -> Result<PathBuf> {
+    fn folder(&self, python: &Python, wanted: Wanted<'_>) -> Result<Site> {
         let key = self.locked.key(&self.natives);
         self.store.site(&key, |room| {
-            let site = Uv::find(&self.store)?.install(&self.locked, room)?;
+            let site = Uv::find(&self.store)?.install(&self.locked, room, wanted)?;
             self.natives.remove_from(&site)?;
-            store::compile(python, &site, SITE_PACKAGES)?;
+            store::compile(python, &site, SITE_PACKAGES, wanted)?;
+            anyhow::ensure!(wanted(), "nobody wants these packages any more");
             Ok(site)
         })
     }
@@ -102,12 +109,12 @@ pub fn mounts(wheels: Option<&Wheels>, flags: &PackageFlags, python: &Python) ->
     let alone = mounts.is_empty();
     if let Some(wheels) = wheels {
         let guest = if alone { SITE_PACKAGES } else { BESIDE };
-        mounts.insert(0, read_only(wheels.folder(python)?, guest));
+        mounts.insert(0, read_only(wheels.folder(python, &|| true)?.keep(), guest));
     }
     if !alone {
         let folders = mounts.iter().map(|mount| mount.guest.as_path());
         let store = Store::open()?;
-        mounts.push(read_only(store.path_file(folders)?, SITE_PACKAGES));
+        mounts.push(read_only(store.path_file(folders)?.keep(), SITE_PACKAGES));
     }
     Ok(mounts)
 }
@@ -117,6 +124,13 @@ pub fn is_kept(folder: &Path) -> Result<bool> {
     let sites = Store::open()?.sites();
     let sites = sites.canonicalize().unwrap_or(sites);
     Ok(folder.parent() == Some(&sites) && folder.file_name().is_some())
+}
+
+/// Sees that such a folder stays for as long as this process does, if it is there.
+pub fn hold(folder: &Path) {
+    if let Some(site) = Site::held(folder) {
+        site.keep();
+    }
 }
 
 fn read_only(host: PathBuf, guest: &str) -> Mount {

@@ -1,17 +1,17 @@
 //! Packages for `vtwasm serve`: what tenants' jobs ask for, by the same ways.
 
 use std::fs;
-use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use vtwasm::Python;
-use vtwasm_server::Packages;
+use vtwasm_server::{Folder, KeptPackages, Packages, Stop};
 
 use super::choice::Natives;
 use super::lock::Lock;
 use super::requirement::Requirement;
-use super::store::Store;
+use super::store::{Site, Store};
 use super::uv::Uv;
 use super::{SITE_PACKAGES, Wheels};
 
@@ -22,6 +22,10 @@ const FRESH: Duration = Duration::from_secs(86_400);
 pub struct Service {
     /// None, where no jobs run: nothing is unpacked there.
     pub python: Option<Python>,
+    /// Bytes that are kept; what is in use may be more.
+    pub most: u64,
+    /// What was kept when this was looked for.
+    pub kept: Mutex<Option<KeptPackages>>,
 }
 
 impl Packages for Service {
@@ -29,9 +33,17 @@ impl Packages for Service {
         lock(requirements).map_err(|error| format!("{error:#}"))
     }
 
-    fn folder(&self, lock: &str) -> Result<(PathBuf, String), String> {
-        let folder = self.unpacked(lock).map_err(|error| format!("{error:#}"))?;
-        Ok((folder, SITE_PACKAGES.into()))
+    fn folder(&self, lock: &str, stop: &Stop) -> Result<Folder, String> {
+        let site = self.unpacked(lock, stop).map_err(|error| format!("{error:#}"))?;
+        Ok(Folder {
+            host: site.path.clone(),
+            guest: SITE_PACKAGES.into(),
+            held: Box::new(site),
+        })
+    }
+
+    fn kept(&self) -> KeptPackages {
+        self.lock().unwrap_or_default()
     }
 }
 
@@ -60,7 +72,11 @@ fn lock(requirements: &[String]) -> Result<String> {
 }
 
 impl Service {
-    fn unpacked(&self, lock: &str) -> Result<PathBuf> {
+    fn lock(&self) -> MutexGuard<'_, Option<KeptPackages>> {
+        self.kept.lock().expect("no code panics with the lock")
+    }
+
+    fn unpacked(&self, lock: &str, stop: &Stop) -> Result<Site> {
         let python = self.python.as_ref().context("no jobs run here")?;
         let natives = Natives::new(&[])?;
         let store = Store::open()?;
@@ -71,6 +87,14 @@ impl Service {
             natives,
             store,
         };
-        wheels.folder(python)
+        let is_there = wheels.is_there();
+        let site = wheels.folder(python, &|| !stop.is_set())?;
+        let known = *self.lock();
+        if known.is_none() || !is_there {
+            let (bytes, removed) = wheels.store.make_room(self.most);
+            let removed = known.map_or(0, |known| known.removed) + removed;
+            *self.lock() = Some(KeptPackages { bytes, removed });
+        }
+        Ok(site)
     }
 }

@@ -6,9 +6,11 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -20,6 +22,9 @@ use crate::failure::{Failure, progress};
 
 /// What pip is asked for. Locks have checksums of files in a folder since 0.10.
 const WANTED: &str = "uv>=0.10,<1";
+
+/// How often is looked whether it is done.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Besides the guest's own, the platform whose native wheels may stand for it (`choice`).
 const ENVIRONMENT: &str =
@@ -89,15 +94,15 @@ impl Uv {
                 .arg("--project")
                 .arg(room);
             let lines: String = requirements.iter().map(|it| format!("{it}\n")).collect();
-            finish(&mut command, &lines)
+            finish(&mut command, &lines, &|| true)
         })?;
         let text = succeeded(output, "resolving packages")?;
         let here = env::current_dir().unwrap_or_default();
         Lock::parse(&text, &here.join("of uv"))
     }
 
-    /// Fetches what is locked, compares the checksums and unpacks it all into one folder in `room`.
-    pub fn install(&self, locked: &Locked, room: &Path) -> Result<PathBuf> {
+    /// Fetches what is locked, compares the checksums and unpacks it all into one folder in `room`, as long as it is wanted.
+    pub fn install(&self, locked: &Locked, room: &Path, wanted: Wanted<'_>) -> Result<PathBuf> {
         let count = locked.len();
         progress(&format!(
             "fetching {count} package{}…",
@@ -115,7 +120,7 @@ impl Uv {
             .arg(&site)
             .arg("-r")
             .arg(&lock);
-        succeeded(finish(&mut command, "")?, "fetching packages")?;
+        succeeded(finish(&mut command, "", wanted)?, "fetching packages")?;
         let _ = fs::remove_file(site.join(".lock"));
         Ok(site)
     }
@@ -183,7 +188,7 @@ fn fetch(pip: &[&OsStr], folder: &Path) -> Result<PathBuf> {
         ])
         .arg(folder)
         .arg(WANTED);
-    succeeded(finish(&mut command, "")?, "fetching uv with pip")?;
+    succeeded(finish(&mut command, "", &|| true)?, "fetching uv with pip")?;
     Ok(folder.to_owned())
 }
 
@@ -215,8 +220,11 @@ fn read_settings(text: &str) -> Vec<(&'static str, String)> {
     settings
 }
 
-/// Runs `command` to its end with `input` on its stdin.
-fn finish(command: &mut Command, input: &str) -> Result<Output> {
+/// Whether somebody still waits for it; else it is given up.
+pub type Wanted<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Runs `command` with `input` on its stdin to its end, or until nobody wants it.
+fn finish(command: &mut Command, input: &str, wanted: Wanted<'_>) -> Result<Output> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::piped())
@@ -228,9 +236,36 @@ fn finish(command: &mut Command, input: &str) -> Result<Output> {
     // It may end without reading; then it says why.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
-    child
-        .wait_with_output()
-        .with_context(|| format!("running {program}"))
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (status, stdout, stderr) = thread::scope(|scope| {
+        let (stdout, stderr) = (scope.spawn(|| all_of(out)), scope.spawn(|| all_of(err)));
+        let status = loop {
+            if !wanted() {
+                let _ = child.kill();
+                break child.wait();
+            }
+            match child.try_wait() {
+                Ok(None) => thread::sleep(LOOK),
+                Ok(Some(status)) => break Ok(status),
+                Err(error) => break Err(error),
+            }
+        };
+        let read = |reader: thread::ScopedJoinHandle<'_, Vec<u8>>| reader.join().unwrap_or_default();
+        (status, read(stdout), read(stderr))
+    });
+    Ok(Output {
+        status: status.with_context(|| format!("running {program}"))?,
+        stdout,
+        stderr,
+    })
+}
+
+fn all_of(stream: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        let _ = stream.read_to_end(&mut bytes);
+    }
+    bytes
 }
 
 /// What it printed, or its own words as an error.

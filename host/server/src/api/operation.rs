@@ -65,6 +65,13 @@ async fn metrics(
         text.gauge("vtwasm_worker_running", "Jobs that this process runs.", running);
         let help = "Sessions that this process keeps.";
         text.gauge("vtwasm_worker_sessions", help, worker.sessions());
+        if let Ok(packages) = state.store.packages() {
+            let kept = packages.kept();
+            let help = "Bytes of jobs' packages that this machine keeps.";
+            text.gauge("vtwasm_packages_bytes", help, kept.bytes);
+            let help = "Folders of packages that this process has removed, to make room.";
+            text.counter("vtwasm_packages_removed_total", help, kept.removed);
+        }
         let counts = worker.counts();
         let help = "Times that this process has asked for jobs to run.";
         text.counter("vtwasm_claims_total", help, counts.claims());

@@ -1,17 +1,19 @@
 //! Packages for jobs, from a source that makes them up; `host/cli/tests/serve` has real ones.
 
 use crate::on_both;
-use crate::place::{Place, Working, code, over, text};
-use std::path::PathBuf;
+use crate::place::{Place, Working, code, is, over, text, when};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vtwasm_server::{Error, PackageSource, Packages, Quotas, State, Submission};
+use vtwasm_server::{Error, Folder, Limits, PackageSource, Packages, Quotas, State, Stop, Submission};
 
 /// Has each package that is not called `nothing`, and knows by its lock what it is.
-pub struct Made(TempDir);
+pub struct Made(TempDir, Arc<AtomicUsize>);
 
 impl Made {
     pub fn new() -> Made {
-        Made(tempfile::tempdir().unwrap())
+        Made(tempfile::tempdir().unwrap(), Arc::default())
     }
 }
 
@@ -23,13 +25,25 @@ impl Packages for Made {
         Ok(requirements.join(" and "))
     }
 
-    fn folder(&self, lock: &str) -> Result<(PathBuf, String), String> {
+    fn folder(&self, lock: &str, stop: &Stop) -> Result<Folder, String> {
+        if lock == "slow" {
+            let end = Instant::now() + Duration::from_secs(60);
+            while !stop.is_set() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            self.1.fetch_add(usize::from(stop.is_set()), Ordering::SeqCst);
+            return Err("it was slow".into());
+        }
         if lock == "gone" {
             return Err("gone is not there any more".into());
         }
         std::fs::write(self.0.path().join("made.py"), format!("lock = {lock:?}")).unwrap();
         let site = "/usr/lib/python3.13/site-packages";
-        Ok((self.0.path().to_owned(), site.into()))
+        Ok(Folder {
+            host: self.0.path().to_owned(),
+            guest: site.into(),
+            held: Box::new(()),
+        })
     }
 }
 
@@ -81,6 +95,46 @@ async fn a_job_has_the_packages_that_were_locked_when_it_was_submitted(place: Pl
     working.leave().await;
 }
 
+async fn who_waits_for_packages_is_ended_and_they_are_given_up(place: Place) {
+    let made = Made::new();
+    let given_up = made.1.clone();
+    let store = place.open().await.with_packages(PackageSource::new(made));
+    let mut quotas = Quotas::default();
+    quotas.rules.packages = vec!["slow".into()];
+    store.add_tenant("a", &quotas).await.unwrap();
+    let working = Working::start(&store, 8).await;
+    let late = Submission {
+        limits: Limits {
+            wall_time: Some(0.3),
+            ..Limits::default()
+        },
+        ..with(&["slow"])
+    };
+    let late = store.submit("a", None, &late).await.unwrap().job.id;
+    let job = over(&store, "a", &late).await;
+    assert_eq!(
+        (job.state, job.limit.as_deref()),
+        (State::Failure, Some("wall_time"))
+    );
+    let in_session = Submission {
+        session: Some("x".into()),
+        ..with(&["slow"])
+    };
+    for job in [with(&["slow"]), in_session] {
+        let id = store.submit("a", None, &job).await.unwrap().job.id;
+        when(&store, "a", &id, is(State::Started)).await;
+        store.cancel("a", &id).await.unwrap();
+        assert_eq!(over(&store, "a", &id).await.state, State::Revoked);
+    }
+    // Those that have begun end; one that was cancelled before its turn never did.
+    let end = Instant::now() + Duration::from_secs(60);
+    while given_up.load(Ordering::SeqCst) == 0 {
+        assert!(Instant::now() < end, "it goes on");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    working.leave().await;
+}
+
 async fn a_service_without_packages_says_so(place: Place) {
     let store = place.open().await;
     let mut quotas = Quotas::default();
@@ -91,6 +145,7 @@ async fn a_service_without_packages_says_so(place: Place) {
 }
 
 on_both! {
+    who_waits_for_packages_is_ended_and_they_are_given_up
     a_job_has_the_packages_that_were_locked_when_it_was_submitted
     a_service_without_packages_says_so
 }

@@ -175,6 +175,7 @@ async fn what_makes_no_snapshot_is_its_job_s_failure(place: Place) {
             "{job:?} {log}"
         );
         assert!(job.error.as_ref().unwrap().contains(error), "{job:?} {log}");
+        assert!(!log.contains("<vtwasm>"), "{log}");
     }
     let id = store
         .make_snapshot("a", &of("x", "import time; time.sleep(60)"))
