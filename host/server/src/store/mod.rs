@@ -2,9 +2,11 @@
 //! [`Dialect`] where they differ; times are the database's, so that the clocks of several machines may differ.
 
 mod attempts;
+mod ends;
 mod files;
 mod group;
 mod jobs;
+mod leases;
 mod logs;
 mod pool;
 mod queue;
@@ -12,12 +14,15 @@ mod retention;
 mod schedules;
 mod secrets;
 mod snapshots;
+mod submit;
 mod tenants;
 mod workers;
 
+pub use ends::{End, Verdict};
 pub(crate) use files::{is_hash, over};
-pub use jobs::{Page, Submitted};
-pub use queue::{Claimed, End, Verdict};
+pub use jobs::Page;
+pub use queue::Claimed;
+pub use submit::Submitted;
 pub use workers::WorkerInfo;
 
 use crate::error::{Error, Result};
@@ -26,18 +31,18 @@ use crate::job::State;
 use crate::packages::PackageSource;
 use crate::secret::Key;
 use crate::wake::{News, Wake};
+use ends::Ending;
 use group::Group;
-use jobs::Submitting;
 use logs::Appending;
 use pool::Pool;
 pub(crate) use pool::Work;
-use queue::Ending;
 use serde::Serialize;
 use sqlx::any::{AnyRow, install_default_drivers};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Any, AssertSqlSafe, Row, SqlSafeStr};
 use std::path::Path;
 use std::time::Duration;
+use submit::Submitting;
 
 /// In their order; what was released is never changed.
 const MIGRATIONS: &[(&str, &str)] = &[

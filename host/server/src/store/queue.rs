@@ -1,4 +1,4 @@
-//! The queue: which job starts next, who runs it, and how its run ends.
+//! The queue: which job starts next. `leases.rs` is about who runs it, `ends.rs` about how its run ends.
 //!
 //! # Who is next
 //! The waiting jobs of one tenant and priority are a *lane*. A free slot takes the first job of that lane,
@@ -15,28 +15,20 @@
 //! A tenant's row (who submits), jobs' rows, their lanes' by name, the tenants' usage by name. Giving out takes lanes
 //! first, and passes over jobs that are locked.
 
-use super::files::Reference;
-use super::logs::Appending;
 use super::{Store, Work, int, json, maybe_int, maybe_text, millis, text};
 use crate::error::Result;
-use crate::job::{JobFile, State, StoredFile, Submission, Usage};
+use crate::job::{State, Submission};
 use crate::tenant::Rules;
-use crate::wake::News;
-use futures::FutureExt;
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A job whose worker is lost so often takes its workers down with it.
-const MOST_LOSSES: i64 = 3;
 /// For so long a job waits for a worker that can read it; and before it is shown to one again that could not.
 const UNREADABLE: i64 = 3_600_000;
 const NEXT_LOOK: i64 = 10_000;
 /// So often a claim looks for jobs in place of those that cannot be read.
 const MOST_LOOKS: usize = 8;
-/// The longest wait before a retry.
-const LONGEST_BACKOFF: i64 = 3_600_000;
 
 /// A job that was given to a worker.
 #[derive(Debug)]
@@ -47,9 +39,9 @@ pub struct Claimed {
     pub tenant: String,
     /// Which start of it this is, from 1.
     pub attempt: i64,
-    failures: i64,
-    retries: i64,
-    backoff: i64,
+    pub(super) failures: i64,
+    pub(super) retries: i64,
+    pub(super) backoff: i64,
     /// What was submitted.
     pub submission: Submission,
     /// What its packages are.
@@ -58,47 +50,6 @@ pub struct Claimed {
     pub(crate) before: Option<String>,
     /// What it may do and use up.
     pub rules: Rules,
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// Its exit code was 0.
-    Success,
-    /// It failed, and is started again if it may be.
-    Failure,
-    /// It was cancelled.
-    Revoked,
-    /// Its worker leaves, and somebody else is to run it.
-    GivenBack,
-}
-
-/// What is kept of a run's end.
-#[derive(Clone, Debug)]
-pub struct End {
-    /// How it ended.
-    pub verdict: Verdict,
-    /// The limit that it hit.
-    pub limit: Option<&'static str>,
-    /// What went wrong.
-    pub error: Option<String>,
-    /// The program's.
-    pub exit_code: Option<i64>,
-    /// JSON.
-    pub result: Option<String>,
-    /// What it left, each kept already.
-    pub files: Vec<JobFile>,
-    /// The snapshot that it was to make, kept already.
-    pub snapshot: Option<StoredFile>,
-    /// What it used.
-    pub usage: Usage,
-}
-
-/// What the database says of a job whose lease was renewed.
-pub(crate) struct Renewed {
-    pub(crate) id: String,
-    pub(crate) attempt: i64,
-    pub(crate) cancel: bool,
 }
 
 impl Store {
@@ -317,236 +268,6 @@ impl Store {
         let millis = maybe_int(&row, "millis")?;
         Ok(millis.map(|millis| Duration::from_millis(millis.max(0).unsigned_abs())))
     }
-
-    /// Renews the leases of those jobs that still are `worker`'s, and says which these are.
-    pub(crate) async fn renew(&self, worker: &str, ids: &[String], lease: Duration) -> Result<Vec<Renewed>> {
-        // Both lock rows of many jobs, in any order.
-        let _no_ends = self.ending.turn().await;
-        let rows = self
-            .query(
-                "UPDATE jobs SET lease = $now + $3 WHERE id IN $ids AND worker = $2 AND state = 'STARTED'
-                 RETURNING id, attempt, cancel",
-            )
-            .bind(json(&ids)?)
-            .bind(worker.to_owned())
-            .bind(millis(lease))
-            .fetch_all(&self.writers)
-            .await?;
-        let renewed = |row: &AnyRow| {
-            Ok(Renewed {
-                id: text(row, "id")?,
-                attempt: int(row, "attempt")?,
-                cancel: int(row, "cancel")? != 0,
-            })
-        };
-        rows.iter().map(renewed).collect()
-    }
-
-    /// Writes how a run ended, with the output that is not written yet, if it was not given up before. Returns
-    /// the job's state then.
-    ///
-    /// # Errors
-    /// [`Error::Database`](crate::Error::Database).
-    pub async fn finish(
-        &self,
-        job: &Claimed,
-        end: &End,
-        seq: i64,
-        pieces: &[(&'static str, String)],
-    ) -> Result<Option<State>> {
-        let again = match end.verdict {
-            Verdict::GivenBack => Some(0),
-            Verdict::Failure if job.failures < job.retries => Some(backoff(job.backoff, job.failures)),
-            _ => None,
-        };
-        let state = match (&end.verdict, again) {
-            (Verdict::Success, _) => State::Success,
-            (Verdict::Failure, None) => State::Failure,
-            (Verdict::Revoked, _) => State::Revoked,
-            (Verdict::Failure, Some(_)) => State::Retry,
-            (Verdict::GivenBack, _) => State::Pending,
-        };
-        let ending = Ending {
-            job: job.id.clone(),
-            tenant: job.tenant.clone(),
-            attempt: job.attempt,
-            state: state.name(),
-            again: again.unwrap_or(-1),
-            failed: i64::from(end.verdict == Verdict::Failure),
-            limit: end.limit,
-            error: end.error.clone(),
-            exit_code: end.exit_code,
-            result: end.result.clone(),
-            cpu_us: micros(end.usage.cpu_time),
-            wall_us: micros(end.usage.wall_time),
-            memory: end.usage.memory,
-            output: end.usage.output,
-            made: end.snapshot.as_ref().and_then(|file| made(job, file)),
-            pieces: Appending::all(job, seq, pieces),
-            files: end.files.iter().map(|file| left(job, file)).collect(),
-        };
-        let bytes = end.result.as_ref().map_or(0, String::len);
-        let bytes = bytes + pieces.iter().map(|(_, text)| text.len()).sum::<usize>();
-        let finish = |store, all| finish_all(store, all).boxed();
-        self.ending.add(self, ending, bytes, finish).await
-    }
-
-    /// Ends runs that were not given up, and returns the states of their jobs.
-    async fn end(&self, work: &mut Work, all: &[Ending]) -> Result<BTreeMap<String, State>> {
-        // Who cancelled a job meanwhile does not want it to start again.
-        let rows = self
-            .query(
-                "UPDATE jobs SET
-                     state = CASE WHEN cancel = 1 AND r.again >= 0 THEN 'REVOKED' ELSE r.following END,
-                     not_before = CASE WHEN r.again >= 0 THEN $now + r.again ELSE not_before END,
-                     finished = CASE WHEN cancel = 1 OR r.again < 0 THEN $now END,
-                     failures = failures + r.failed, worker = NULL, lease = NULL, refused = NULL,
-                     hit_limit = r.limited, error = r.why, exit_code = r.code, result = r.returned,
-                     cpu_us = r.cpu, wall_us = r.wall, memory = r.bytes, output = r.written
-                 FROM (SELECT value->>'job' AS job, CAST(value->>'attempt' AS BIGINT) AS start, value->>'state' AS following,
-                     CAST(value->>'again' AS BIGINT) AS again, CAST(value->>'failed' AS BIGINT) AS failed,
-                     value->>'limit' AS limited, value->>'error' AS why, CAST(value->>'exit_code' AS BIGINT) AS code,
-                     value->>'result' AS returned, CAST(value->>'cpu_us' AS BIGINT) AS cpu,
-                     CAST(value->>'wall_us' AS BIGINT) AS wall, CAST(value->>'memory' AS BIGINT) AS bytes,
-                     CAST(value->>'output' AS BIGINT) AS written FROM $rows) AS r
-                 WHERE id = r.job AND attempt = r.start AND state = 'STARTED'
-                 RETURNING id, state",
-            )
-            .bind(json(&all)?)
-            .fetch_all(&mut **work)
-            .await?;
-        let state = |row| Ok((text(row, "id")?, State::named(&text(row, "state")?)?));
-        rows.iter().map(state).collect()
-    }
-
-    /// Of a job's attempts the last one's files are its own.
-    async fn replace_left(&self, work: &mut Work, ended: &[&Ending]) -> Result<()> {
-        let again = ended
-            .iter()
-            .filter(|end| end.attempt > 1 || !end.files.is_empty());
-        let again = again.map(|end| end.job.as_str()).collect::<Vec<_>>();
-        if again.is_empty() {
-            return Ok(());
-        }
-        self.forget_left(work, &again).await?;
-        let files = ended.iter().flat_map(|end| &end.files).collect::<Vec<_>>();
-        self.refer(work, &files).await
-    }
-
-    async fn account(&self, work: &mut Work, ended: &[&Ending]) -> Result<()> {
-        let mut sums = BTreeMap::<_, [i64; 4]>::new();
-        for end in ended {
-            let sum = sums.entry(&end.tenant).or_default();
-            for (sum, part) in sum.iter_mut().zip([1, end.cpu_us, end.wall_us, end.output]) {
-                *sum += part;
-            }
-        }
-        let rows = sums
-            .iter()
-            .map(|(tenant, [runs, cpu, wall, output])| (tenant, runs, cpu, wall, output));
-        self.query(
-            "INSERT INTO usage (tenant, hour, runs, cpu_us, wall_us, output)
-             SELECT value->>0, $now / 3600000, CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT),
-                 CAST(value->>3 AS BIGINT), CAST(value->>4 AS BIGINT) FROM $rows WHERE true
-             ON CONFLICT (tenant, hour) DO UPDATE SET runs = usage.runs + excluded.runs,
-                 cpu_us = usage.cpu_us + excluded.cpu_us, wall_us = usage.wall_us + excluded.wall_us,
-                 output = usage.output + excluded.output",
-        )
-        .bind(json(&rows.collect::<Vec<_>>())?)
-        .execute(&mut **work)
-        .await?;
-        Ok(())
-    }
-
-    /// Lets jobs wait again whose workers are lost, and revokes those that waited for too long. Any worker
-    /// does it, from time to time. Returns how many there were.
-    ///
-    /// # Errors
-    /// [`Error::Database`](crate::Error::Database).
-    pub async fn recover(&self) -> Result<usize> {
-        // Most often there is nothing, and nothing to lock for.
-        let row = self
-            .query(
-                "SELECT (SELECT count(*) FROM jobs WHERE state = 'STARTED' AND lease <= $now)
-                     + (SELECT count(*) FROM jobs WHERE state IN ('PENDING', 'RETRY') AND expires <= $now) AS found",
-            )
-            .fetch_one(&self.readers)
-            .await?;
-        if int(&row, "found")? == 0 {
-            return Ok(0);
-        }
-        let mut work = self.begin().await?;
-        // As who gives out jobs: two would lock lanes in any order.
-        let query = self.query("UPDATE dispatch SET turn = turn");
-        query.execute(&mut *work).await?;
-        let lost = self.recover_lost(&mut work).await?;
-        let expired = self.revoke_expired(&mut work).await?;
-        let ids = lost.iter().chain(&expired);
-        let mut news = ids.map(|id| News::Job(id.as_str().into())).collect::<Vec<_>>();
-        news.push(News::Queue);
-        self.tell(&mut work, &news).await?;
-        work.commit().await?;
-        news.into_iter().for_each(|news| self.wake.tell(news));
-        Ok(lost.len() + expired.len())
-    }
-
-    async fn recover_lost(&self, work: &mut Work) -> Result<Vec<String>> {
-        let rows = self
-            .query(
-                "UPDATE jobs SET losses = losses + 1, worker = NULL, lease = NULL, not_before = $now,
-                     state = CASE WHEN cancel = 1 THEN 'REVOKED' WHEN losses + 1 >= $1 THEN 'FAILURE' ELSE 'RETRY' END,
-                     finished = CASE WHEN cancel = 1 OR losses + 1 >= $1 THEN $now END,
-                     error = 'its worker was lost'
-                 WHERE id IN (SELECT id FROM jobs WHERE state = 'STARTED' AND lease <= $now
-                     ORDER BY lease LIMIT 1000 $skip)
-                 RETURNING id, tenant, state",
-            )
-            .bind(MOST_LOSSES)
-            .fetch_all(&mut **work)
-            .await?;
-        let (mut ids, mut again) = (Vec::new(), Vec::new());
-        for row in &rows {
-            let (id, tenant) = (text(row, "id")?, text(row, "tenant")?);
-            tracing::warn!(job = id, tenant, "its worker was lost");
-            if text(row, "state")? == State::Retry.name() {
-                again.push(id.clone());
-            }
-            ids.push(id);
-        }
-        let again = again.iter().map(String::as_str).collect::<Vec<_>>();
-        self.keep_attempts(work, &again).await?;
-        self.enqueue(work, &again).await?;
-        Ok(ids)
-    }
-
-    async fn revoke_expired(&self, work: &mut Work) -> Result<Vec<String>> {
-        let rows = self
-            .query(
-                "UPDATE jobs SET state = 'REVOKED', finished = $now, error = 'its time to live was over before it started'
-                 WHERE id IN (SELECT id FROM jobs WHERE state IN ('PENDING', 'RETRY') AND expires <= $now
-                     ORDER BY expires LIMIT 1000 $skip)
-                 RETURNING id, tenant, priority",
-            )
-            .fetch_all(&mut **work)
-            .await?;
-        let mut ids = Vec::new();
-        let mut lanes = BTreeMap::<_, i64>::new();
-        for row in &rows {
-            ids.push(text(row, "id")?);
-            *lanes
-                .entry((text(row, "tenant")?, int(row, "priority")?))
-                .or_default() += 1;
-        }
-        for ((tenant, priority), gone) in lanes {
-            self.query("UPDATE lanes SET queued = queued - $3 WHERE tenant = $1 AND priority = $2")
-                .bind(tenant)
-                .bind(priority)
-                .bind(gone)
-                .execute(&mut **work)
-                .await?;
-        }
-        Ok(ids)
-    }
 }
 
 /// A lane that is next.
@@ -577,105 +298,6 @@ fn deal(rooms: &[i64], slots: usize) -> Vec<usize> {
     rounds.take(slots).collect()
 }
 
-/// A run's end on its way.
-#[derive(Clone, Serialize)]
-pub(super) struct Ending {
-    job: String,
-    #[serde(skip)]
-    tenant: String,
-    attempt: i64,
-    state: &'static str,
-    /// Milliseconds until its next start; -1: there is none.
-    again: i64,
-    failed: i64,
-    limit: Option<&'static str>,
-    error: Option<String>,
-    exit_code: Option<i64>,
-    result: Option<String>,
-    cpu_us: i64,
-    wall_us: i64,
-    memory: i64,
-    output: i64,
-    #[serde(skip)]
-    pieces: Vec<Appending>,
-    #[serde(skip)]
-    files: Vec<Reference>,
-    #[serde(skip)]
-    pub(super) made: Option<Made>,
-}
-
-/// A snapshot that a run has made.
-#[derive(Clone, Serialize)]
-pub(super) struct Made {
-    tenant: String,
-    name: String,
-    hash: String,
-    source: String,
-    /// JSON.
-    packages: String,
-    lock: Option<String>,
-    job: String,
-}
-
-fn made(job: &Claimed, file: &StoredFile) -> Option<Made> {
-    let submission = &job.submission;
-    Some(Made {
-        tenant: job.tenant.clone(),
-        name: submission.makes.clone()?,
-        hash: file.sha256.clone(),
-        source: submission.source.clone(),
-        packages: json(&submission.packages).ok()?,
-        lock: job.lock.clone(),
-        job: job.id.clone(),
-    })
-}
-
-fn left(job: &Claimed, file: &JobFile) -> Reference {
-    Reference {
-        job: job.id.clone(),
-        role: "output",
-        path: file.path.clone(),
-        tenant: job.tenant.clone(),
-        hash: file.sha256.clone(),
-    }
-}
-
-async fn finish_all(store: Store, mut all: Vec<Ending>) -> Result<Vec<Result<Option<State>>>> {
-    let pieces = all
-        .iter_mut()
-        .flat_map(|end| std::mem::take(&mut end.pieces))
-        .collect::<Vec<_>>();
-    let mut work = store.begin().await?;
-    store.append_in(&mut work, &pieces).await?;
-    let states = store.end(&mut work, &all).await?;
-    let again = states.iter().filter(|(_, state)| !state.is_final());
-    let again = again.map(|(id, _)| id.as_str()).collect::<Vec<_>>();
-    store.keep_attempts(&mut work, &again).await?;
-    store.enqueue(&mut work, &again).await?;
-    let ended = all
-        .iter()
-        .filter(|end| states.contains_key(&end.job))
-        .collect::<Vec<_>>();
-    store.account(&mut work, &ended).await?;
-    store.replace_left(&mut work, &ended).await?;
-    let is_done = |end: &&&Ending| states.get(&end.job) == Some(&State::Success);
-    let done = ended.iter().filter(is_done).copied().collect::<Vec<_>>();
-    store.keep_snapshots(&mut work, &done).await?;
-    let mut news = states
-        .keys()
-        .map(|id| News::Job(id.as_str().into()))
-        .collect::<Vec<_>>();
-    if !again.is_empty() {
-        news.push(News::Queue);
-    }
-    store.tell(&mut work, &news).await?;
-    work.commit().await?;
-    news.into_iter().for_each(|news| store.wake.tell(news));
-    // A tenant that was at its quota may run another one.
-    store.wake.tell(News::Queue);
-    Ok(all.iter().map(|end| Ok(states.get(&end.job).copied())).collect())
-}
-
 /// A job that is claimed; or why this version cannot read it, in words for its tenant.
 fn read(row: &AnyRow) -> Result<Result<Claimed, String>> {
     let (body, rules) = (maybe_text(row, "body")?, text(row, "rules")?);
@@ -704,16 +326,6 @@ fn read(row: &AnyRow) -> Result<Result<Claimed, String>> {
     }))
 }
 
-/// Twice as long each time.
-fn backoff(first: i64, failures: i64) -> i64 {
-    let factor = 1_i64 << failures.clamp(0, 30);
-    first.saturating_mul(factor).min(LONGEST_BACKOFF.max(first))
-}
-
-pub(super) fn micros(seconds: f64) -> i64 {
-    (seconds * 1e6) as i64
-}
-
 #[cfg(test)]
 mod tests {
     #[test]
@@ -721,12 +333,5 @@ mod tests {
         assert_eq!(super::deal(&[3, 1, 2], 9), [0, 1, 2, 0, 2, 0]);
         assert_eq!(super::deal(&[5, 5], 3), [0, 1, 0]);
         assert!(super::deal(&[], 3).is_empty() && super::deal(&[0], 3).is_empty());
-    }
-
-    #[test]
-    fn each_retry_waits_twice_as_long_up_to_an_hour() {
-        let waits = [0, 1, 2, 11, 12, 99].map(|failures| super::backoff(1000, failures));
-        assert_eq!(waits, [1000, 2000, 4000, 2_048_000, 3_600_000, 3_600_000]);
-        assert_eq!(super::backoff(7_200_000, 1), 7_200_000);
     }
 }

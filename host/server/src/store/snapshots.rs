@@ -1,7 +1,7 @@
 //! Tenants' snapshots. Each is a file of its tenant's, which a job has left that was to make it; nobody puts one.
 
+use super::ends::Ending;
 use super::jobs::parsed;
-use super::queue::Ending;
 use super::{Store, Work, int, json, maybe_text, text};
 use crate::error::{Error, Result};
 use crate::job::Job;

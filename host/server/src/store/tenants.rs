@@ -1,7 +1,7 @@
 //! Tenants and their tokens.
 
+use super::ends::micros;
 use super::jobs::parsed;
-use super::queue::micros;
 use super::{Store, int, json, maybe_int, text};
 use crate::error::{Error, Result};
 use crate::id;
