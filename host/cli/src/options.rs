@@ -84,6 +84,10 @@ pub struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
 
+    /// Write what the threads did, and when, to this file, which ui.perfetto.dev and chrome://tracing show
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
+
     /// What the program may see.
     #[command(flatten)]
     pub permissions: PermissionFlags,

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::File;
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use vtwasm::{Builder, Engine, Input, Limit, Limits, Outcome, Output, Sandbox};
+use vtwasm::{Builder, Engine, Input, Limit, Limits, Outcome, Output, Sandbox, Timeline};
 
 use crate::artifact;
-use crate::failure::{exit, say};
+use crate::failure::{Failure, exit, say};
 use crate::network;
 use crate::options::{LimitFlags, RunOptions};
 use crate::permissions;
@@ -22,6 +24,7 @@ use crate::wheels::{self, Wheels};
 pub fn run(options: &RunOptions) -> Result<u8> {
     let program = Program::find(options)?;
     let limits = limits(&options.limits)?;
+    let timeline = timeline(options)?;
     let wheels = Wheels::resolve(&options.packages, program.script.as_deref())?;
     let engine = Engine::new().context("starting the WebAssembly engine")?;
     let sandbox = sandbox(&engine, options, &program, limits.clone(), wheels.as_ref())?;
@@ -33,10 +36,39 @@ pub fn run(options: &RunOptions) -> Result<u8> {
     // Not waiting for a thread that is held up.
     runtime.shutdown_background();
     let report = report.context("running the program")?;
+    if let (Some(file), Some(recorded)) = (timeline, &report.timeline) {
+        write(file, recorded).context("writing the timeline")?;
+    }
     match ended.by_signal() {
         Some(code) => Ok(code),
         None => Ok(tell(&report.outcome, &report.reached, &limits)),
     }
+}
+
+/// Changes of a timeline that are kept: more than a viewer shows with ease.
+const CHANGES: usize = 1_000_000;
+
+/// The file for the timeline, before anything runs that would be lost without it.
+fn timeline(options: &RunOptions) -> Result<Option<File>> {
+    let Some(path) = &options.timeline else {
+        return Ok(None);
+    };
+    let file = File::create(path);
+    let cannot = |error| Failure::usage(format!("can't write --timeline {}: {error}", path.display()));
+    Ok(Some(file.map_err(cannot)?))
+}
+
+fn write(mut file: File, timeline: &Timeline) -> Result<()> {
+    file.write_all(timeline.to_chrome_trace().as_bytes())?;
+    if timeline.dropped > 0 {
+        let message = format!(
+            "the timeline ends after {:.3} s: {} further changes are left out",
+            timeline.end as f64 / 1e6,
+            timeline.dropped
+        );
+        say("note", &message);
+    }
+    Ok(())
 }
 
 /// The sandbox for `program`, with what the flags allow and nothing else.
@@ -77,6 +109,9 @@ fn sandbox(
     }
     if let Some(here) = env::current_dir().ok().as_deref().and_then(|here| here.to_str()) {
         builder.cwd(here);
+    }
+    if options.timeline.is_some() {
+        builder.record_timeline(CHANGES);
     }
     builder
         .stdin(Input::Inherit)

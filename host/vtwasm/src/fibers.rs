@@ -7,6 +7,7 @@
 use crate::outcome::{Outcome, Stop};
 use crate::scheduler::{FiberId, Pick, Reason, Scheduler, Wake};
 use crate::ticker::{Alarm, Ticker};
+use crate::timeline::{Recording, Step, Timeline};
 use futures::task::AtomicWaker;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +38,8 @@ struct Core {
     scheduler: Scheduler,
     /// What `park` of each fiber returns, and whom to tell. Index: fiber − 1.
     parked: Vec<Parked>,
+    /// Where it is asked for.
+    recording: Option<Box<Recording>>,
 }
 
 #[derive(Default)]
@@ -51,6 +54,13 @@ impl Core {
     fn wake_all(&mut self, woken: impl Iterator<Item = FiberId>) {
         for fiber in woken {
             self.scheduler.wake(fiber, Wake::Ready);
+        }
+    }
+
+    /// After each step that may have changed who runs or is ready.
+    fn record(&mut self, now: impl FnOnce() -> u64, step: Step) {
+        if let Some(recording) = &mut self.recording {
+            recording.look(now(), &self.scheduler, step);
         }
     }
 
@@ -69,6 +79,7 @@ impl Fibers {
             core: Mutex::new(Core {
                 scheduler: Scheduler::new(max_threads as usize),
                 parked: Vec::new(),
+                recording: None,
             }),
             start: AtomicU64::new(0),
             started: Instant::now(),
@@ -83,6 +94,17 @@ impl Fibers {
 
     fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().expect("no code panics with the lock")
+    }
+
+    /// Records up to so many changes from now on; before the first of them.
+    pub(crate) fn start_recording(&self, changes: usize) {
+        self.core().recording = Some(Box::new(Recording::new(changes)));
+    }
+
+    /// What was recorded.
+    pub(crate) fn take_timeline(&self) -> Option<Timeline> {
+        let recording = self.core().recording.take()?;
+        Some(recording.finish(self.now()))
     }
 
     /// Nanoseconds since the sandbox was made.
@@ -128,13 +150,19 @@ impl Fibers {
     pub(crate) fn spawn(&self, thread: u32, woken: impl Iterator<Item = FiberId>) -> Option<FiberId> {
         let mut core = self.core();
         core.wake_all(woken);
-        core.scheduler.spawn(thread)
+        let fiber = core.scheduler.spawn(thread);
+        if let (Some(recording), Some(fiber)) = (&mut core.recording, fiber) {
+            recording.spawn(fiber);
+        }
+        core.record(|| self.now(), Step::Other);
+        fiber
     }
 
     /// The running fiber parks; the future resolves when it is its turn again.
     pub(crate) fn park(
         self: &Arc<Self>,
         reason: Reason,
+        subject: u32,
         deadline: Option<u64>,
         woken: impl Iterator<Item = FiberId>,
     ) -> Park {
@@ -145,6 +173,7 @@ impl Fibers {
         core.scheduler.block(now, reason, deadline);
         core.scheduler.expire(now);
         self.dispatch(&mut core, now);
+        core.record(|| now, Step::Parked(reason, subject));
         Park {
             fibers: self.clone(),
             fiber,
@@ -153,7 +182,9 @@ impl Fibers {
     }
 
     pub(crate) fn unpark(&self, woken: impl Iterator<Item = FiberId>) {
-        self.core().wake_all(woken);
+        let mut core = self.core();
+        core.wake_all(woken);
+        core.record(|| self.now(), Step::Other);
     }
 
     /// The running fiber is over.
@@ -164,6 +195,7 @@ impl Fibers {
         core.scheduler.finish();
         core.scheduler.expire(now);
         self.dispatch(&mut core, now);
+        core.record(|| now, Step::Other);
     }
 
     /// The running fiber subscribes to something outside: [`Scheduler::subscribe`].
@@ -194,6 +226,7 @@ impl Fibers {
         let mut core = self.core();
         core.scheduler.expire(now);
         self.dispatch(&mut core, now);
+        core.record(|| now, Step::Other);
     }
 
     /// What the sandbox waits for, if every fiber of it waits.
@@ -214,7 +247,9 @@ impl Fibers {
         let now = self.now();
         let mut core = self.core();
         core.scheduler.wake(FiberId::MAIN, Wake::Deadlocked);
-        self.dispatch(&mut core, now)
+        let is_there = self.dispatch(&mut core, now);
+        core.record(|| now, Step::Other);
+        is_there
     }
 
     /// At a tick: whether the running fiber should give way. `interval` is the guest's wish.
@@ -226,6 +261,7 @@ impl Fibers {
             core.scheduler.set_interval(interval);
         }
         core.scheduler.expire(now);
+        core.record(|| now, Step::Other);
         core.scheduler.should_preempt(now)
     }
 

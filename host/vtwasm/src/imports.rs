@@ -229,12 +229,12 @@ fn add_fibers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     instance.func_wrap_concurrent(
         "park",
-        |accessor: &Accessor<State>, (reason, _subject, deadline): (WitReason, u32, i64)| {
+        |accessor: &Accessor<State>, (reason, subject, deadline): (WitReason, u32, i64)| {
             let deadline = u64::try_from(deadline).ok();
             let park = accessor.with(|mut access| {
                 let state = access.get();
                 state.depths.park(&state.fibers, state.memory.account())?;
-                Ok::<_, Stop>(state.fibers.park(reason.into(), deadline, state.woken()))
+                Ok::<_, Stop>(state.fibers.park(reason.into(), subject, deadline, state.woken()))
             });
             Box::pin(async move { Ok((WitWake::from(park?.await),)) })
         },

@@ -83,7 +83,7 @@
 //! - `imports`: the host functions of `wit/world.wit`;
 //! - `fibers`: a parked fiber as a future;
 //! - `files`: what is written to files is counted;
-//! - `scheduler`: the policy, without I/O;
+//! - `scheduler`: the policy, without I/O; `timeline`: what it did;
 //! - `control`: the words of guest memory that the host writes (unsafe);
 //! - `stacks`: the memory that fibers run on (unsafe); `depths`: how much of it they have taken; `memory`: that of sandboxes (unsafe);
 //! - `net`: sockets, and who may use them;
@@ -121,6 +121,7 @@ mod stdio;
 mod store;
 mod tick;
 mod ticker;
+mod timeline;
 mod value;
 
 pub use cache::dir as cache_dir;
@@ -137,4 +138,5 @@ pub use sandbox::{Access, Builder, Sandbox};
 pub use saved::{Making, Snapshot};
 pub use session::{PythonError, Session};
 pub use stdio::{Input, Output};
+pub use timeline::{Activity, Span, ThreadTimeline, Timeline};
 pub use value::{NoConversion, Value};

@@ -1,5 +1,6 @@
 //! How a run ended, and what it used.
 
+use crate::timeline::Timeline;
 use std::fmt;
 use std::time::Duration;
 
@@ -114,6 +115,8 @@ pub struct Report {
     pub stdout: Vec<u8>,
     /// What was written to stderr, if it was [captured](crate::Output::Capture).
     pub stderr: Vec<u8>,
+    /// What its threads did, if that was [recorded](crate::Builder::record_timeline).
+    pub timeline: Option<Timeline>,
 }
 
 /// Ends a run from inside a host function; wasmtime carries it out.

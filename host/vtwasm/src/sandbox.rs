@@ -66,6 +66,8 @@ pub struct Builder {
     mounts: Vec<(PathBuf, String)>,
     files: Option<given::Folder>,
     limits: Limits,
+    /// Changes of a timeline that are recorded.
+    timeline: usize,
     network: Network,
     functions: Functions,
     stdin: Input,
@@ -185,6 +187,13 @@ impl Builder {
     /// Replaces the [default limits](Limits::default).
     pub fn limits(&mut self, limits: Limits) -> &mut Builder {
         self.limits = limits;
+        self
+    }
+
+    /// Records what the threads do, and when, for [`Report::timeline`]: the first `changes` of them, some 24 bytes of the
+    /// host's memory each. 0, the default: nothing is recorded. A switch from one thread to another is two changes or three.
+    pub fn record_timeline(&mut self, changes: usize) -> &mut Builder {
+        self.timeline = changes;
         self
     }
 
@@ -315,6 +324,10 @@ impl Builder {
         let engine = self.python.engine();
         let limits = std::mem::take(&mut self.limits);
         let fibers = Fibers::new(limits.threads);
+        match std::mem::take(&mut self.timeline) {
+            0 => {}
+            changes => fibers.start_recording(changes),
+        }
         let weak = Arc::downgrade(&fibers);
         let wake: WakeFiber = Arc::new(move |fiber| {
             if let Some(fibers) = weak.upgrade() {
@@ -405,6 +418,7 @@ impl Sandbox {
             mounts: Vec::new(),
             files: None,
             limits: Limits::default(),
+            timeline: 0,
             network: Network::default(),
             functions: Functions::default(),
             stdin: Input::default(),
@@ -469,6 +483,7 @@ impl Sandbox {
             self.deadlines,
         )
         .await;
+        let timeline = self.fibers.take_timeline();
         self.store.data_mut().let_go();
         let mut outcome = match outcome(result, &self.python)? {
             // It has only come to its end to report.
@@ -492,6 +507,7 @@ impl Sandbox {
             usage: self.handle().usage(),
             stdout: stdout.0,
             stderr: stderr.0,
+            timeline,
         };
         Ok(report)
     }

@@ -160,6 +160,16 @@ impl Scheduler {
         self.switches
     }
 
+    /// The fibers that were woken, or are new, in the order in which they will run.
+    pub(crate) fn woken(&self) -> &VecDeque<FiberId> {
+        &self.woken
+    }
+
+    /// Whether the last pick was a fiber that had given way, and not the first of those that were woken.
+    pub(crate) fn is_from_yielded(&self) -> bool {
+        self.from_yielded
+    }
+
     /// A new fiber, ready to call `run-thread(thread)`; `None` beyond the limit.
     pub fn spawn(&mut self, thread: u32) -> Option<FiberId> {
         if self.live >= self.limit {

@@ -4,7 +4,7 @@ mod common;
 
 use common::{program, run, text};
 use std::time::{Duration, Instant};
-use vtwasm::{Access, Limit, Limits, Outcome};
+use vtwasm::{Access, Activity, Limit, Limits, Outcome, Span};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
@@ -538,4 +538,65 @@ async fn a_run_is_over_some_ms_after_its_kill_or_its_drop() {
             assert!(times[2] < Duration::from_millis(100), "{code}: {times:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_timeline_tells_what_each_thread_did_and_when() {
+    let code = "import threading, time
+lock = threading.Lock()
+def work():
+    with lock: pass
+thread = threading.Thread(target=work)
+with lock:
+    thread.start()
+    time.sleep(0.3)
+thread.join()";
+    let report = run(&mut program(code)).await;
+    assert_eq!(report.timeline, None);
+    let report = run(program(code).record_timeline(10_000)).await;
+    assert_eq!(report.outcome, Outcome::Exited(0), "{}", text(&report.stderr));
+    let timeline = report.timeline.unwrap();
+    let numbers = timeline.threads.iter().map(|thread| thread.number);
+    assert_eq!((numbers.collect::<Vec<_>>(), timeline.dropped), (vec![0, 1], 0));
+    assert!(u128::from(timeline.end) <= report.usage.wall_time.as_micros());
+    let longest = |thread: usize, activity: Activity| {
+        let spans = timeline.threads[thread].spans.iter();
+        let of_it = spans.filter(|span| span.activity == activity);
+        of_it.max_by_key(|span| span.end - span.begin).copied()
+    };
+    let took = |span: Span| span.end - span.begin;
+    assert!(
+        took(longest(0, Activity::Sleeping).unwrap()) >= 290_000,
+        "{timeline:?}"
+    );
+    let waited = longest(1, Activity::Lock).unwrap();
+    assert!(
+        took(waited) >= 100_000 && waited.subject.is_some(),
+        "{timeline:?}"
+    );
+    let running = timeline.threads.iter().flat_map(|thread| &thread.spans);
+    let running = running.filter(|span| span.activity == Activity::Running);
+    let mut running = running.collect::<Vec<_>>();
+    running.sort_by_key(|span| (span.begin, span.end));
+    assert!(
+        running.windows(2).all(|pair| pair[0].end <= pair[1].begin),
+        "{running:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_timeline_is_no_longer_than_was_asked_for_and_there_when_a_limit_ends_the_run() {
+    let code = "import time
+while True: time.sleep(0.0001)";
+    let brief = limits(|limits| limits.wall_time = Some(Duration::from_millis(600)));
+    let report = run(program(code).limits(brief).record_timeline(50)).await;
+    assert_eq!(report.outcome, Outcome::LimitHit(Limit::WallTime));
+    let timeline = report.timeline.unwrap();
+    let spans = &timeline.threads[0].spans;
+    assert!(
+        timeline.threads.len() == 1 && (40..=50).contains(&spans.len()),
+        "{spans:?}"
+    );
+    assert!(timeline.dropped > 50 && timeline.end < 600_000, "{timeline:?}");
+    assert_eq!(spans.last().unwrap().end, timeline.end);
 }

@@ -215,3 +215,32 @@ fn the_examples_run() {
     }
     assert!(ran >= 5);
 }
+
+#[test]
+fn what_threads_did_is_written_where_it_is_asked_for() {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("timeline.json");
+    let flag = format!("--timeline={}", file.display());
+    let code = "import threading, time
+thread = threading.Thread(target=time.sleep, args=(0.01,))
+thread.start(); thread.join(); exit(3)";
+    let run = run_code(&[&flag], code);
+    assert_eq!((run.status.code(), run.stderr.as_str()), (Some(3), ""));
+    let trace = fs::read_to_string(&file).unwrap();
+    let trace: serde_json::Value = serde_json::from_str(&trace).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let named = events.iter().filter(|event| event["name"] == "thread_name");
+    let names = named.map(|event| event["args"]["name"].as_str().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), ["main", "thread 1"]);
+    let slept = events.iter().find(|event| event["name"] == "sleeping").unwrap();
+    assert_eq!((&slept["ph"], &slept["tid"]), (&"X".into(), &2.into()));
+    assert!(slept["dur"].as_u64().unwrap() >= 9_000, "{slept}");
+    // Before anything runs.
+    let run = run_code(&["--timeline=/nowhere/x"], "print(1)");
+    assert_eq!((run.status.code(), run.stdout.as_str()), (Some(2), ""));
+    assert!(
+        run.stderr.contains("can't write --timeline /nowhere/x"),
+        "{}",
+        run.stderr
+    );
+}

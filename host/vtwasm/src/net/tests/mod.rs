@@ -44,7 +44,10 @@ impl World {
     /// The main fiber parks until somebody wakes it or the time is over.
     async fn park(&self, limit: Duration) -> Wake {
         let deadline = self.fibers.now() + limit.as_nanos() as u64;
-        let mut park = pin!(self.fibers.park(Reason::Io, Some(deadline), std::iter::empty()));
+        let mut park = pin!(
+            self.fibers
+                .park(Reason::Io, 0, Some(deadline), std::iter::empty())
+        );
         let mut timer = pin!(tokio::time::sleep(limit + Duration::from_millis(2)));
         poll_fn(|context| {
             self.fibers.register_driver(context.waker());

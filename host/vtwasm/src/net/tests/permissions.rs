@@ -45,7 +45,7 @@ async fn a_closed_network_lets_nothing_in_or_out_and_says_so() {
     assert_eq!(world.net.look_up_address(to.ip()), Err(errno::NOTCAPABLE));
     // Nothing can come, so that waiting for it is a deadlock.
     assert!(!world.net.subscribe(datagram, Readiness::READABLE));
-    let _parked = world.fibers.park(Reason::Io, None, std::iter::empty());
+    let _parked = world.fibers.park(Reason::Io, 0, None, std::iter::empty());
     assert!(matches!(
         world.fibers.idle_until(),
         crate::fibers::Idle::Deadlocked
