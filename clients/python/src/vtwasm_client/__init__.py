@@ -1,5 +1,5 @@
 """A client of vtwasm's job service."""
 
-from ._client import Client, Job, JobFailed, Piece, Problem
+from ._client import Client, File, Job, JobFailed, JobFile, Piece, Problem, Schedule
 
-__all__ = ["Client", "Job", "JobFailed", "Piece", "Problem"]
+__all__ = ["Client", "File", "Job", "JobFailed", "JobFile", "Piece", "Problem", "Schedule"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlencode, urlsplit
 
 # Before each further try of a request that may be repeated, in seconds.
@@ -54,12 +56,15 @@ class Service:
         path: str,
         body: Any,
         headers: Mapping[str, str],
+        data: bytes | BinaryIO | None = None,
     ) -> http.client.HTTPResponse:
         sent = {"Authorization": f"Bearer {self._token}", **headers}
-        data = None
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
+        elif data is not None and not isinstance(data, bytes):
+            sent["Content-Length"] = str(data.seek(0, os.SEEK_END))
+            data.seek(0)
         connection.request(method, f"{self._base}/v1/{path}", data, sent)
         response = connection.getresponse()
         if 200 <= response.status < 300:
@@ -74,9 +79,14 @@ class Service:
         headers: Mapping[str, str] | None = None,
         *,
         query: Mapping[str, str | None] | None = None,
+        data: BinaryIO | None = None,
+        to: BinaryIO | None = None,
         repeat: bool = False,
     ) -> bytes:
-        """Send a request and return its answer; again after a failure of the way, if it may be repeated."""
+        """Send a request and return its answer; again after a failure of the way, if it may be repeated.
+
+        ``data`` is sent in place of ``body``, as it is. The answer is written ``to`` a file, if there is one.
+        """
         given = {name: value for name, value in (query or {}).items() if value is not None}
         if given:
             path = f"{path}?{urlencode(given)}"
@@ -84,7 +94,16 @@ class Service:
         while True:
             connection = self._connect(self._timeout)
             try:
-                return self._send(connection, method, path, body, headers or {}).read()
+                response = self._send(connection, method, path, body, headers or {}, data)
+                if to is None:
+                    return response.read()
+                to.seek(0)
+                to.truncate()
+                shutil.copyfileobj(response, to, 1 << 16)
+                # A short answer is its own end there.
+                if response.length:
+                    raise http.client.IncompleteRead(b"", response.length)
+                return b""
             except (OSError, http.client.HTTPException, Problem) as error:
                 if isinstance(error, Problem) and error.status not in (408, 502, 503, 504):
                     raise

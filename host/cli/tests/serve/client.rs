@@ -31,9 +31,13 @@ fn the_python_client_does_all_of_it_natively() {
 fn the_python_client_does_all_of_it_inside_vtwasm() {
     let database = Database::sqlite();
     let service = Process::start(&database.address, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().display();
     let mut run = vtwasm();
     run.arg("run").args([
         &*format!("--allow-read={CLIENT}"),
+        &format!("--allow-write={folder}"),
+        &format!("--env=TMPDIR={folder}"),
         "--env=VTWASM_SERVER",
         "--env=VTWASM_TOKEN",
         "--allow-net=127.0.0.1",
