@@ -1,11 +1,11 @@
 // The dashboard of the job runner (host/server/dashboard), as somebody uses it.
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, Dialog, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { launch } from "./browser.ts";
 import { AXE, LOOKS } from "./looks.ts";
@@ -51,6 +51,12 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+/** Nothing asks or tells in a window of its own, but for what a test does. */
+function refuse(dialog: Dialog): void {
+  faults.push(`dialog: ${dialog.message()}`);
+  void dialog.dismiss();
+}
+
 /** A tab that knows no token. */
 async function visit(): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
@@ -61,10 +67,7 @@ async function visit(): Promise<Page> {
     addEventListener("securitypolicyviolation", (event) => forbidden(`${event.violatedDirective} ${event.blockedURI}`));
   });
   page.on("pageerror", (error) => faults.push(error.message));
-  page.on("dialog", (dialog) => {
-    faults.push(`dialog: ${dialog.message()}`);
-    void dialog.dismiss();
-  });
+  page.on("dialog", refuse);
   page.on("request", (request) => {
     if (!request.url().startsWith(url) && !request.url().startsWith("blob:")) faults.push(`request: ${request.url()}`);
   });
@@ -157,6 +160,61 @@ test("a job is submitted, its lines are seen as they come, and its result", asyn
   expect(await page.getByRole("term").allTextContents()).toContain("Processor time");
   await go("Runs");
   await page.getByRole("link", { name: "slow squares" }).waitFor();
+});
+
+/** Two threads that wait for a lock and sleep, and fail at first. */
+const THREADS = `import os, threading, time
+lock = threading.Lock()
+def work():
+    with lock: time.sleep(0.05)
+threads = [threading.Thread(target=work) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+if os.environ["VTWASM_ATTEMPT"] == "1": raise ValueError("again")`;
+/** How many pixels of a colour of the page's a canvas has. */
+const pixels = (name: string, at = page) =>
+  at.evaluate((name) => {
+    const canvas = document.querySelector("canvas");
+    const context = canvas?.getContext("2d");
+    if (!canvas || !context) return -1;
+    const colour = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    const wanted = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    let count = 0;
+    for (let i = 0; i < data.length; i += 4) if (wanted.every((value, part) => data[i + part] === value)) count++;
+    return count;
+  }, name);
+
+test("the timeline of a run's threads is drawn, read, zoomed, and there is one for each start", async () => {
+  await go("Submit");
+  await page.getByLabel("Name", { exact: true }).fill("threads");
+  await page.getByLabel("Python").fill(THREADS);
+  await page.getByLabel("Arguments").fill("");
+  await page.getByText(/^More/).click();
+  await page.getByLabel("Record what its threads do").check();
+  await page.getByLabel("Retries").fill("1");
+  await button("Submit").click();
+  const lanes = page.getByRole("region", { name: "Timeline" });
+  await lanes.waitFor({ timeout: 60_000 });
+  await expect.poll(state, { timeout: 60_000 }).toBe("SUCCESS");
+  const starts = page.getByLabel("Start", { exact: true });
+  await expect.poll(() => starts.locator("option").count()).toBe(2);
+  expect(await starts.inputValue()).toBe("2");
+  for (const name of ["running", "sleeping", "lock"]) await expect.poll(() => pixels(name)).toBeGreaterThan(0);
+  expect(await lanes.getByRole("img").getAttribute("aria-label")).toMatch(/^What 7 threads did in /);
+  // The last lane is a thread that waits at first for those before it.
+  const { width } = (await lanes.boundingBox()) ?? { width: 0 };
+  await page.locator("canvas").hover({ position: { x: 76 + (width - 76) * 0.3, y: 22 + 6 * 20 + 10 } });
+  await expect.poll(() => page.locator(".reading").textContent()).toMatch(/^thread 6 waits for a lock \(0x[0-9a-f]+\): \d/);
+  const before = await pixels("sleeping");
+  for (let n = 0; n < 4; n++) await button("Zoom in").click();
+  await expect.poll(() => pixels("sleeping")).not.toBe(before);
+  await lanes.press("0");
+  await expect.poll(() => pixels("sleeping")).toBe(before);
+  await page.getByText("Threads and their times").click();
+  await expect.poll(() => page.getByRole("table", { name: "Threads" }).locator("tbody tr").count()).toBe(7);
+  await starts.selectOption("1");
+  await expect.poll(() => pixels("running")).toBeGreaterThan(0);
 });
 
 test("a form that cannot be a job says what is wrong", async () => {
@@ -272,16 +330,99 @@ test("an operator makes a tenant, changes its quotas, and makes and ends its tok
   // It is good for reading alone, and so are its views.
   const other = await visit();
   await signIn(made, other);
-  expect(await other.getByRole("navigation").getByRole("link").allTextContents()).toEqual(["Overview", "Runs"]);
+  expect(await other.getByRole("navigation").getByRole("link").allTextContents()).toEqual(["Overview", "Runs", "Schedules", "Files"]);
   await other.goto(`${url}/#/tenants`);
   await other.getByText("Your token has no scope “operator”.").waitFor();
-  page.removeAllListeners("dialog");
-  page.once("dialog", (dialog) => void dialog.accept());
-  await page.getByRole("button", { name: /^End token_/ }).click();
+  await agreeing(() => page.getByRole("button", { name: /^End token_/ }).click());
   await expect.poll(() => page.getByRole("status").textContent()).toBe("The token is ended.");
   await other.goto(`${url}/#/runs`);
   await other.getByLabel("Token").waitFor();
   await other.context().close();
+});
+
+/** What the page asks is answered with yes. */
+async function agreeing(act: () => Promise<void>): Promise<void> {
+  page.off("dialog", refuse);
+  page.once("dialog", (dialog) => void dialog.accept());
+  await act();
+  page.on("dialog", refuse);
+}
+const told = () => page.getByRole("status").textContent();
+
+test("another operator's change of quotas is not overwritten", async () => {
+  await ask("POST", "tenants", { id: "changed" });
+  await page.goto(`${url}/#/tenant/changed`);
+  await page.getByLabel("Packages").fill("requests\nshop");
+  await page.getByLabel("Files, MiB", { exact: true }).fill("5");
+  await button("Save quotas").click();
+  await expect.poll(told).toBe("The quotas are changed.");
+  const { artifact_bytes, keep, rules } = await ask("GET", "tenants/changed");
+  expect([artifact_bytes, keep, rules.packages]).toEqual([5 * 2 ** 20, null, ["requests", "shop"]]);
+  // The form goes on from its own change, and stops at another's.
+  await page.getByLabel("Runs are kept, days").fill("2");
+  await button("Save quotas").click();
+  await expect.poll(async () => (await ask("GET", "tenants/changed")).keep).toBe(2 * 86_400);
+  await ask("PUT", "tenants/changed", { max_running: 9 });
+  await page.getByLabel("Jobs at once").fill("1");
+  await button("Save quotas").click();
+  await expect.poll(() => page.getByRole("alert").textContent()).toContain("changed meanwhile");
+  expect((await ask("GET", "tenants/changed")).max_running).toBe(9);
+  await button("Close").click();
+});
+
+test("a secret is set and forgotten, and its value is shown nowhere", async () => {
+  await go("Secrets");
+  await page.getByText("No secrets.").waitFor();
+  await page.getByLabel("Name").fill("SHOP_PASSWORD");
+  await page.getByLabel("Value").fill("correct horse");
+  await button("Set").click();
+  await expect.poll(told).toBe("SHOP_PASSWORD is set.");
+  expect(await page.locator("tbody .id").allTextContents()).toEqual(["SHOP_PASSWORD"]);
+  expect(await page.getByLabel("Value").inputValue()).toBe("");
+  expect(await page.content()).not.toContain("correct horse");
+  await agreeing(() => button("Forget SHOP_PASSWORD").click());
+  await page.getByText("No secrets.").waitFor();
+  expect(await ask("GET", "secrets")).toEqual([]);
+});
+
+test("a file is kept, saved and removed", async () => {
+  await go("Files");
+  const content = "tea and <b>milk</b>";
+  await page.getByLabel("File", { exact: true }).setInputFiles({ name: "x.txt", mimeType: "text/plain", buffer: Buffer.from(content) });
+  await button("Keep").click();
+  await expect.poll(told).toMatch(/^Kept as [0-9a-f]{64}\.$/);
+  const sha256 = ((await told()) ?? "").slice(8, 72);
+  const download = page.waitForEvent("download");
+  await button(`Save ${sha256}`).click();
+  const path = await (await download).path();
+  expect(readFileSync(path, "utf8")).toBe(content);
+  await agreeing(() => button(`Remove ${sha256}`).click());
+  await expect.poll(told).toBe("The file is removed.");
+  expect(await button(`Save ${sha256}`).count()).toBe(0);
+});
+
+test("a schedule is made, told of, and ended", async () => {
+  await go("Schedules");
+  await page.getByRole("link", { name: "New schedule" }).click();
+  await page.getByLabel("Name", { exact: true }).fill("nightly");
+  await page.getByText("Again and again").click();
+  await page.getByLabel("Times").fill("30 2 * * MON-FRI");
+  await page.getByLabel("Hours of").fill("nowhere");
+  await button("Submit").click();
+  await expect.poll(() => page.getByRole("alert").textContent()).toContain("timezone");
+  await button("Close").click();
+  await page.getByLabel("Hours of").fill("Europe/Berlin");
+  await page.getByLabel("Missed turns").selectOption("one");
+  await button("Submit").click();
+  await page.getByRole("heading", { name: "nightly" }).waitFor();
+  expect(await page.getByRole("definition").allTextContents()).toEqual(
+    expect.arrayContaining(["30 2 * * MON-FRI", "Europe/Berlin", "one is made up for", "default"]),
+  );
+  await go("Schedules");
+  await page.getByRole("link", { name: "30 2 * * MON-FRI" }).click();
+  await agreeing(() => button("End").click());
+  await page.getByText("No schedules.").waitFor();
+  expect(await ask("GET", "schedules")).toEqual([]);
 });
 
 test("the workers are there, with their slots", async () => {
@@ -324,11 +465,31 @@ for (const { name, colorScheme, width, height } of LOOKS)
     await over(failed).toBe("FAILURE");
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height });
-    for (const view of ["", "runs?state=SUCCESS", `run/${failed}`, "submit", "tenants", "tenant/research", "workers"]) {
+    const threads = await handIn(THREADS, { name: "threads", timeline: true, retries: 1, backoff: 0 });
+    await over(threads).toBe("SUCCESS");
+    const submission = { source: "print('once more')", name: "nightly", retries: 2 };
+    const schedule = await ask("POST", "schedules", { cron: "30 2 * * MON-FRI", timezone: "Europe/Berlin", submission });
+    await ask("PUT", "secrets/SHOP_PASSWORD", { value: "correct horse" });
+    const views = {
+      overview: "",
+      runs: "runs?state=SUCCESS",
+      run: `run/${failed}`,
+      timeline: `run/${threads}`,
+      submit: "submit",
+      tenants: "tenants",
+      tenant: "tenant/research",
+      workers: "workers",
+      files: "files",
+      secrets: "secrets",
+      schedules: "schedules",
+      schedule: `schedule/${schedule.id}`,
+    };
+    for (const [shot, view] of Object.entries(views)) {
       await page.goto(`${url}/#/${view}`);
       await page.locator(".view > *").first().waitFor();
       if (view === "submit") await page.getByText(/^More/).click();
-      if (view === `run/${failed}`) await expect.poll(output).toContain("no row");
+      if (shot === "run") await expect.poll(output).toContain("no row");
+      if (shot === "timeline") await expect.poll(() => pixels("running")).toBeGreaterThan(0);
       const violations = await page.evaluate(
         `(async () => { ${AXE}; const { violations } = await axe.run();
           return violations.map(({ id, nodes }) => id + ": " + nodes.map((node) => node.html).join(" | ")); })()`,
@@ -337,8 +498,7 @@ for (const { name, colorScheme, width, height } of LOOKS)
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       expect(overflow, view).toBeLessThanOrEqual(0);
       await page.mouse.move(0, 0);
-      const file = `${name}-${/^\w*/.exec(view)?.[0] || "overview"}.png`;
-      await page.screenshot({ path: join(SCREENSHOTS, file), fullPage: true });
+      await page.screenshot({ path: join(SCREENSHOTS, `${name}-${shot}.png`), fullPage: true });
     }
   });
 

@@ -39,15 +39,16 @@ export function address(path, query) {
  * @param {Asking} [asking]
  */
 export async function send(method, path, { body, headers = {}, signal } = {}) {
+  const raw = body instanceof Blob;
   const response = await fetch(`v1/${path}`, {
     method,
     signal: signal ?? null,
     headers: {
       Authorization: `Bearer ${token.get()}`,
-      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      ...(body === undefined ? {} : { "Content-Type": raw ? "application/octet-stream" : "application/json" }),
       ...headers,
     },
-    body: body === undefined ? null : JSON.stringify(body),
+    body: body === undefined ? null : raw ? body : JSON.stringify(body),
     cache: "no-store",
     credentials: "omit",
     redirect: "error",

@@ -2,9 +2,12 @@
 
 import { ask, Problem, token } from "./api.js";
 import { byId, field, h, put } from "./dom.js";
+import { files } from "./views/files.js";
 import { overview } from "./views/overview.js";
 import { run } from "./views/run.js";
 import { runs } from "./views/runs.js";
+import { schedule, schedules } from "./views/schedules.js";
+import { secrets } from "./views/secrets.js";
 import { submit } from "./views/submit.js";
 import { tenant, tenants } from "./views/tenants.js";
 import { workers } from "./views/workers.js";
@@ -30,9 +33,13 @@ const ROUTES = {
   "": { name: "Overview", view: overview, nav: true, scope: "read" },
   runs: { name: "Runs", view: runs, nav: true, scope: "read" },
   submit: { name: "Submit", view: submit, nav: true, scope: "write" },
+  schedules: { name: "Schedules", view: schedules, nav: true, scope: "read" },
+  files: { name: "Files", view: files, nav: true, scope: "read" },
+  secrets: { name: "Secrets", view: secrets, nav: true, scope: "secrets" },
   tenants: { name: "Tenants", view: tenants, nav: true, scope: "operator" },
   workers: { name: "Workers", view: workers, nav: true, scope: "operator" },
   run: { name: "Run", view: run, scope: "read" },
+  schedule: { name: "Schedule", view: schedule, scope: "read" },
   tenant: { name: "Tenant", view: tenant, scope: "operator" },
 };
 

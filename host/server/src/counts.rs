@@ -1,4 +1,4 @@
-//! What a worker has done, for its metrics.
+//! What a process has done, for its metrics.
 
 use crate::job::State;
 use crate::metrics::Durations;
@@ -64,5 +64,25 @@ impl Counts {
 
     pub(crate) fn durations(&self) -> &Durations {
         &self.durations
+    }
+}
+
+/// What was done from time to time.
+#[derive(Default)]
+pub(crate) struct Sweeps {
+    pub(crate) jobs: AtomicU64,
+    pub(crate) files: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    /// Of schedules: with a job, and without.
+    pub(crate) turns: [AtomicU64; 2],
+}
+
+impl Sweeps {
+    pub(crate) fn add(count: &AtomicU64, more: impl TryInto<u64>) {
+        count.fetch_add(more.try_into().unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(count: &AtomicU64) -> u64 {
+        count.load(Ordering::Relaxed)
     }
 }

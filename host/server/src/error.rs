@@ -22,6 +22,9 @@ pub enum Error {
     /// It is not possible now.
     #[error("{0}")]
     Conflict(String),
+    /// It is not as the caller has seen it.
+    #[error("it was changed meanwhile; get it again")]
+    Changed,
     /// A quota of the tenant is used up.
     #[error("{0}")]
     Quota(String),

@@ -122,6 +122,10 @@ pub struct Submission {
     #[schema(ignore)]
     #[doc(hidden)]
     pub makes: Option<String>,
+    /// Whether what its threads do is recorded: `GET /v1/jobs/{id}/timeline` tells it once a start is over. It is kept as a file of
+    /// the tenant's, if there is room for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timeline: bool,
     /// Less than what the tenant allows for one job.
     #[serde(default)]
     pub limits: Limits,
@@ -223,7 +227,7 @@ impl Submission {
         } else if !self.session.iter().all(|name| is_word(name)) {
             "session: 1 to 63 letters, digits, hyphens, underscores and dots"
         } else if self.session.is_some() && !self.is_plain() {
-            "session: a job in one has no bundle, no files, no limits but of time and output, and no variables that an interpreter starts with"
+            "session: a job in one has no bundle, no files, no timeline, no limits but of time and output, and no variables that an interpreter starts with"
         } else if !(-9..=9).contains(&self.priority) {
             "priority: from -9 to 9"
         } else if !(0..=100).contains(&self.retries) {
@@ -258,7 +262,8 @@ impl Submission {
         } = self.limits;
         let limits = memory.is_none() && threads.is_none() && written.is_none();
         let mut names = self.environment.keys().chain(&self.secrets);
-        self.bundle.is_none() && self.files.is_empty() && limits && !names.any(|name| is_of_start(name))
+        let has_files = self.bundle.is_some() || !self.files.is_empty() || self.timeline;
+        !has_files && limits && !names.any(|name| is_of_start(name))
     }
 }
 
@@ -385,6 +390,21 @@ pub struct StoredFile {
     pub bytes: i64,
 }
 
+/// A file in a listing.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ListedFile {
+    /// Whose it is.
+    #[schema(example = "research")]
+    pub tenant: String,
+    /// What it is asked for by.
+    pub sha256: String,
+    /// Its length.
+    pub bytes: i64,
+    /// When it was put, or named by a submission.
+    #[schema(value_type = String, format = DateTime)]
+    pub used: Time,
+}
+
 /// A file that a job has left.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct JobFile {
@@ -434,6 +454,8 @@ pub struct Attempt {
     pub exit_code: Option<i64>,
     /// What it used, once it is over.
     pub usage: Option<Usage>,
+    /// Whether its timeline is kept.
+    pub timeline: bool,
 }
 
 /// How much there is to do, and was done in the last day.

@@ -9,6 +9,7 @@
 //! - [`packages`]: those that jobs ask for;
 //! - [`worker`]: takes jobs while it has slots, keeps its leases, drains;
 //! - [`run`]: one job in its sandbox; [`session`]: one that stays; [`snapshot`]: what some start from; [`output`]: what it writes, on its way into the store;
+//!   [`timeline`]: what its threads did;
 //! - [`serve`]: all of it as one service; [`sweep`]: what is done from time to time; [`wake`]: news between its parts;
 //! - [`metrics`], [`counts`], [`otlp`], [`error`], [`id`], [`time`].
 
@@ -38,13 +39,16 @@ mod store;
 mod sweep;
 mod tenant;
 mod time;
+mod timeline;
 mod wake;
 mod worker;
 
 pub use api::{openapi, router};
 pub use error::{Error, Result};
 pub use files::Files;
-pub use job::{Attempt, Chunk, Figures, Hour, Job, JobFile, Limits, State, StoredFile, Submission, Usage};
+pub use job::{
+    Attempt, Chunk, Figures, Hour, Job, JobFile, Limits, ListedFile, State, StoredFile, Submission, Usage,
+};
 pub use packages::{Folder, KeptPackages, PackageName, PackageSource, Packages, Stop};
 pub use schedule::{Missed, NewSchedule, Schedule};
 pub use secret::{Key, Secret};

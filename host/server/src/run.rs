@@ -8,6 +8,7 @@ use crate::packages::Folder;
 use crate::snapshot::{AtHand, LARGEST};
 use crate::store::{Claimed, End, Store, Verdict};
 use crate::tenant::Rules;
+use crate::timeline::{CHANGES, JobTimeline};
 use serde::de::IgnoredAny;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,7 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use vtwasm::{
     Access, Builder, Handle, HostError, Input, Limit, Limits, Making, Outcome, Output, Python, Report,
-    Sandbox, Snapshot, Value,
+    Sandbox, Snapshot, Timeline, Value,
 };
 
 /// Defines what the interpreter runs: `run()`, which asks for the job's code.
@@ -182,7 +183,9 @@ pub(crate) async fn run(
         match sandboxes.spawn(sandbox.run()).await {
             Ok(Ok(report)) => {
                 let said = std::mem::take(&mut *said.lock().expect("no code panics with the lock"));
-                with_files(end(&report, said, brake.why()), store, job, place).await
+                let end = end(&report, said, brake.why());
+                let end = with_files(end, store, job, place).await;
+                with_timeline(end, store, job, report.timeline).await
             }
             Ok(Err(error)) => failed(format!("vtwasm failed: {}", chain(&error))),
             Err(_) => failed("vtwasm failed: its run panicked".into()),
@@ -462,6 +465,36 @@ async fn kept(store: &Store, job: &Claimed, snapshot: Snapshot) -> Result<Stored
     store.put_file(&job.tenant, receiving.finish().await?).await
 }
 
+/// The end of a run with what its threads did, if that was asked for. Where there is no room for it, it is left out.
+async fn with_timeline(end: End, store: &Store, job: &Claimed, recorded: Option<Timeline>) -> End {
+    let Some(recorded) = recorded else {
+        return end;
+    };
+    let kept = async {
+        let timeline = JobTimeline::new(job.attempt, &recorded);
+        let text = serde_json::to_vec(&timeline).map_err(|error| Error::Invalid(error.to_string()))?;
+        let mut receiving = store.files()?.receive().await?;
+        receiving.write(&text).await?;
+        store.put_file(&job.tenant, receiving.finish().await?).await
+    };
+    match kept.await {
+        Ok(file) => End {
+            timeline: Some(file.sha256),
+            ..end
+        },
+        Err(error) => {
+            let error = chain(&error);
+            tracing::warn!(
+                job = job.id,
+                tenant = job.tenant,
+                error,
+                "its timeline is not kept"
+            );
+            end
+        }
+    }
+}
+
 fn sandbox(
     start: &Start,
     job: &Claimed,
@@ -503,6 +536,9 @@ fn sandbox(
         .stdout(Output::AsyncWriter(Box::pin(stdout)))
         .stderr(Output::AsyncWriter(Box::pin(stderr)));
     network(&mut builder, &job.rules)?;
+    if job.submission.timeline {
+        builder.record_timeline(CHANGES);
+    }
     if let Some(site) = site {
         builder.mount(&site.host, &site.guest, Access::Read)?;
     }
@@ -650,6 +686,7 @@ pub(crate) fn failed(error: String) -> End {
         result: None,
         files: Vec::new(),
         snapshot: None,
+        timeline: None,
         usage: Usage::default(),
     }
 }

@@ -48,6 +48,9 @@ pub struct Schedule {
     /// Its name.
     #[schema(example = "schedule_0199f3a5c7d0b1c2d3e4f5061728394a")]
     pub id: String,
+    /// Whose it is.
+    #[schema(example = "research")]
+    pub tenant: String,
     /// When its turns are.
     pub cron: String,
     /// Whose hours these are.

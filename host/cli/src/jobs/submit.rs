@@ -113,6 +113,10 @@ pub struct Submit {
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     cpu_time: Option<Duration>,
 
+    /// Record what its threads do, for the dashboard
+    #[arg(long)]
+    timeline: bool,
+
     /// Print what it writes until it is over; the exit code is 0 if it succeeded, else 1
     #[arg(short, long)]
     follow: bool,
@@ -193,6 +197,7 @@ impl Submit {
             "stdin": stdin.unwrap_or_default(),
             "environment": environment,
             "secrets": self.secret,
+            "timeline": self.timeline,
             "limits": limits,
             "priority": self.priority,
             "delay": seconds(self.delay).unwrap_or_default(),

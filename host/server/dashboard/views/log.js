@@ -1,6 +1,6 @@
 // What a run writes, as it comes.
 
-import { h, put } from "../dom.js";
+import { h, put, save } from "../dom.js";
 
 /** Characters that are kept on the page. */
 const LONGEST = 1_000_000;
@@ -17,19 +17,11 @@ export class Log {
   constructor(load, name, fail) {
     this.pre = h("pre", { class: "log panel", tabindex: "0", role: "log", "aria-label": "Output" });
     this.note = h("p", { class: "hint" });
-    const save = async () => {
-      try {
-        const link = h("a", { href: URL.createObjectURL(await load()), download: name });
-        link.click();
-        setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-      } catch (error) {
-        fail(error);
-      }
-    };
+    const keep = () => load().then((blob) => save(blob, name), fail);
     this.element = h(
       "section",
       {},
-      h("div", { class: "row head" }, h("h2", {}, "Output"), h("span", { class: "space" }), h("button", { onclick: save }, "Save")),
+      h("div", { class: "row head" }, h("h2", {}, "Output"), h("span", { class: "space" }), h("button", { onclick: keep }, "Save")),
       this.pre,
       this.note,
     );

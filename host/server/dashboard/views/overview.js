@@ -1,8 +1,8 @@
 // How much there is to do, and what was done in the last day.
 
 import { address, ask } from "../api.js";
-import { h, put, svg } from "../dom.js";
-import { duration, number } from "../format.js";
+import { facts, h, put, svg } from "../dom.js";
+import { duration, number, size } from "../format.js";
 import { list } from "./list.js";
 
 const HOUR = 3_600_000;
@@ -33,8 +33,26 @@ export async function overview({ me, signal, again }, root) {
       ),
       h("section", { class: "panel" }, h("h2", {}, "Runs by hour"), chart(figures.hours)),
       h("section", {}, h("h2", {}, "Newest runs"), list(page.jobs, me)),
+      !operator && h("section", {}, h("h2", {}, "What this tenant may"), quotas(me.tenant)),
     );
   }, 2);
+}
+
+/** @param {any} tenant */
+function quotas({ max_running, max_queued, cpu_time, cpu_hours, artifact_bytes, rules }) {
+  const names = (/** @type {string[]} */ all) => all.join(", ") || "none";
+  return facts([
+    ["Jobs at once", number(max_running)],
+    ["Waiting, at most", number(max_queued)],
+    ["Processor time", cpu_time === null ? "any" : `${duration(cpu_time)} in ${cpu_hours} h`],
+    ["Files", size(artifact_bytes)],
+    ["A job’s memory", size(rules.memory)],
+    ["A job’s processor time", duration(rules.cpu_time)],
+    ["A job’s time", duration(rules.wall_time)],
+    ["A job’s output", size(rules.output)],
+    ["Network", names(rules.network)],
+    ["Packages", names(rules.packages)],
+  ]);
 }
 
 /**

@@ -4,6 +4,7 @@ import { address, ask, follow, Problem, send } from "../api.js";
 import { facts, h, put } from "../dom.js";
 import { badge, between, duration, moment, number, size } from "../format.js";
 import { Log } from "./log.js";
+import { timelines } from "./timeline.js";
 
 const FINAL = ["SUCCESS", "FAILURE", "REVOKED"];
 /** Characters of a result that are shown. */
@@ -12,12 +13,21 @@ const LONGEST = 100_000;
 /** @type {import("../main.js").View} */
 export async function run(here, root) {
   const { id, query, signal, fail } = here;
-  const path = (/** @type {string} */ rest) =>
-    address(`jobs/${encodeURIComponent(id)}${rest}`, { tenant: query.get("tenant") });
+  const path = (/** @type {string} */ rest, more = {}) =>
+    address(`jobs/${encodeURIComponent(id)}${rest}`, { tenant: query.get("tenant"), ...more });
   const [about, history, result] = [h("section", {}), h("section", {}), h("section", { hidden: true })];
+  const timeline = h("section", { hidden: true });
   const log = new Log(async () => (await send("GET", path("/logs"), { signal })).blob(), `${id}.txt`, fail);
-  put(root, about, result, history, log.element);
+  put(root, about, result, history, timeline, log.element);
 
+  let recorded = "";
+  /** Once more starts have a timeline than before. */
+  const lookAtTimelines = async (/** @type {any[]} */ attempts) => {
+    const starts = attempts.filter((attempt) => attempt.timeline).map(({ attempt }) => attempt);
+    if (starts.join() === recorded) return;
+    recorded = starts.join();
+    await timelines(here, timeline, starts, (attempt) => ask("GET", path("/timeline", { attempt: String(attempt) }), { signal }));
+  };
   let turn = 0;
   /** Asks anew each time: an answer to something else may be older than what is shown. */
   const look = async () => {
@@ -26,6 +36,7 @@ export async function run(here, root) {
     if (own !== turn) return;
     put(about, ...summary(here, job, act));
     put(history, h("h2", {}, "History"), steps(job, attempts));
+    lookAtTimelines(attempts).catch(fail);
     result.hidden = job.state !== "SUCCESS";
     if (job.state === "SUCCESS") {
       const text = await (await send("GET", path("/result"), { signal })).text();

@@ -22,7 +22,15 @@ export function submit({ me, fail }, root) {
   const send = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     try {
-      const body = submission(new FormData(form));
+      const given = new FormData(form);
+      const body = submission(given);
+      const cron = String(given.get("cron") ?? "").trim();
+      if (cron) {
+        const [timezone, missed] = [given.get("timezone") || "UTC", given.get("missed")];
+        const { id } = await ask("POST", "schedules", { body: { cron, timezone, missed, submission: body } });
+        location.hash = `#/schedule/${id}`;
+        return;
+      }
       const job = await ask("POST", "jobs", { body, headers: { "Idempotency-Key": key } });
       location.hash = pageOf(job, me);
     } catch (error) {
@@ -49,9 +57,23 @@ export function submit({ me, fail }, root) {
         field("Processor time, seconds", amount("cpu_time")),
         field("Memory, MiB", amount("memory", { step: "1" })),
       ),
+      field("Packages", text("packages"), "Such as requests==2.32.5, with a space between; of those that the tenant may have."),
       field("Environment", area("environment", 2), "A line for each variable: NAME=VALUE"),
       me.scopes.includes("secrets") && field("Secrets", text("secrets"), "Names, with a space between."),
       field("Standard input", area("stdin", 2)),
+      h("label", { class: "check" }, h("input", { type: "checkbox", name: "timeline" }), "Record what its threads do"),
+    ),
+    h(
+      "details",
+      {},
+      h("summary", {}, "Again and again: a schedule"),
+      h(
+        "div",
+        { class: "row" },
+        field("Times", text("cron", { placeholder: "30 2 * * MON-FRI" }), "As cron has them; left empty: once, now."),
+        field("Hours of", text("timezone", { placeholder: "UTC" }), "A place, such as Europe/Berlin."),
+        field("Missed turns", h("select", { name: "missed" }, h("option", { value: "skip" }, "leave out"), h("option", { value: "one" }, "make up for one"))),
+      ),
     ),
     h("p", {}, h("button", { class: "primary" }, "Submit")),
   );
@@ -65,6 +87,7 @@ export function submit({ me, fail }, root) {
 function submission(form) {
   const text = (/** @type {string} */ name) => String(form.get(name) ?? "");
   const amount = (/** @type {string} */ name) => (text(name) === "" ? undefined : Number(text(name)));
+  const words = (/** @type {string} */ name) => text(name).split(/\s+/).filter(Boolean);
   const memory = amount("memory");
   const lines = text("environment").split("\n").filter((line) => line.trim());
   return {
@@ -75,7 +98,9 @@ function submission(form) {
     delay: amount("delay"),
     priority: amount("priority"),
     stdin: text("stdin") || undefined,
-    secrets: text("secrets").split(/\s+/).filter(Boolean),
+    timeline: form.has("timeline") || undefined,
+    secrets: words("secrets"),
+    packages: words("packages"),
     environment: Object.fromEntries(lines.map((line) => [line.split("=", 1)[0], line.slice(line.indexOf("=") + 1)])),
     limits: {
       wall_time: amount("wall_time"),

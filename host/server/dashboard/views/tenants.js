@@ -1,11 +1,12 @@
 // Tenants, their quotas and their tokens: for the operator.
 
-import { address, ask } from "../api.js";
+import { address, ask, send } from "../api.js";
 import { facts, field, h, put, table } from "../dom.js";
 import { duration, moment, number, size } from "../format.js";
 
 const SCOPES = ["read", "write", "secrets", "operator"];
 const MIB = 2 ** 20;
+const DAY = 86_400;
 
 /** @type {import("../main.js").View} */
 export async function tenants({ query, signal, fail }, root) {
@@ -44,7 +45,8 @@ export async function tenants({ query, signal, fail }, root) {
 export async function tenant(here, root) {
   const { id, signal } = here;
   const path = `tenants/${encodeURIComponent(id)}`;
-  const account = await ask("GET", path, { signal });
+  const response = await send("GET", path, { signal });
+  const account = await response.json();
   const tokens = h("section", {});
   put(
     root,
@@ -55,9 +57,9 @@ export async function tenant(here, root) {
       ["Processor time", duration(account.used.cpu_time)],
       ["Output", size(account.used.output)],
       ["Files", size(account.stored)],
-      ["Its runs", h("a", { href: address("#/runs", { tenant: id }) }, "show")],
+      ["Its own", h("span", { class: "actions" }, ...["runs", "files", "schedules"].map((name) => h("a", { href: address(`#/${name}`, { tenant: id }) }, name)))],
     ]),
-    quotas(here, path, account),
+    quotas(here, path, account, response.headers.get("ETag") ?? "*"),
     tokens,
   );
   await showTokens(here, path, tokens);
@@ -67,8 +69,9 @@ export async function tenant(here, root) {
  * @param {import("../main.js").Here} here
  * @param {string} path
  * @param {any} account
+ * @param {string} seen the tag of the quotas that the form shows: another's change is not overwritten
  */
-function quotas({ say, fail }, path, account) {
+function quotas({ say, fail }, path, account, seen) {
   const { rules } = account;
   const amount = (/** @type {number | null} */ value, more = {}) =>
     h("input", { type: "number", min: "0", step: "1", value: value ?? "", ...more });
@@ -77,28 +80,37 @@ function quotas({ say, fail }, path, account) {
   const memory = amount(rules.memory / MIB);
   const [cpuTime, wallTime] = [amount(rules.cpu_time, { step: "any" }), amount(rules.wall_time, { step: "any" })];
   const output = amount(rules.output / 1024);
+  const [stored, written] = [amount(account.artifact_bytes / MIB), amount(rules.written / MIB)];
+  const kept = amount(account.keep && account.keep / DAY, { step: "any", placeholder: "as the service" });
+  const packages = h("textarea", { rows: 3, spellcheck: "false", autocapitalize: "off" }, rules.packages.join("\n"));
   const network = h("textarea", { rows: 3, spellcheck: "false", autocapitalize: "off" }, rules.network.join("\n"));
   const save = async (/** @type {Event} */ event) => {
     event.preventDefault();
     // What this form does not show stays as it is; what is told beside quotas is none.
-    const { id, created, runs, used, stored, ...kept } = account;
+    const { id: _id, created: _created, runs: _runs, used: _used, stored: _stored, ...others } = account;
+    const lines = (/** @type {HTMLTextAreaElement} */ area) => area.value.split(/\s+/).filter(Boolean);
     const body = {
-      ...kept,
+      ...others,
       max_running: Number(running.value),
       max_queued: Number(queued.value),
       cpu_time: cpu.value === "" ? null : Number(cpu.value),
       cpu_hours: Number(hours.value),
+      artifact_bytes: Math.round(Number(stored.value) * MIB),
+      keep: kept.value === "" ? null : Number(kept.value) * DAY,
       rules: {
         ...rules,
         memory: Math.round(Number(memory.value) * MIB),
         cpu_time: Number(cpuTime.value),
         wall_time: Number(wallTime.value),
         output: Math.round(Number(output.value) * 1024),
-        network: network.value.split(/\s+/).filter(Boolean),
+        written: Math.round(Number(written.value) * MIB),
+        network: lines(network),
+        packages: lines(packages),
       },
     };
     try {
-      await ask("PUT", path, { body });
+      const response = await send("PUT", path, { body, headers: { "If-Match": seen } });
+      seen = response.headers.get("ETag") ?? "*";
       say("The quotas are changed.");
     } catch (error) {
       fail(error);
@@ -115,6 +127,8 @@ function quotas({ say, fail }, path, account) {
       field("Waiting, at most", queued),
       field("Processor time, seconds", cpu),
       field("… within hours", hours),
+      field("Files, MiB", stored),
+      field("Runs are kept, days", kept),
     ),
     h("h3", {}, "For each job"),
     h(
@@ -124,8 +138,10 @@ function quotas({ say, fail }, path, account) {
       field("Processor time of a job, seconds", cpuTime),
       field("Time of a job, seconds", wallTime),
       field("Output, KiB", output),
+      field("Files that it leaves, MiB", written),
     ),
     field("Network", network, "One rule a line: example.com:443, 10.0.0.0/8, *. Empty: none."),
+    field("Packages", packages, "One name a line; * is any. Empty: none."),
     h("button", { class: "primary" }, "Save quotas"),
   );
 }

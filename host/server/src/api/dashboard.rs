@@ -24,13 +24,17 @@ const FILES: &[(&str, Kind, &str)] = files! {
     "icon.svg" Image;
     "main.js" Script;
     "style.css" Style;
+    "views/files.js" Script;
     "views/list.js" Script;
     "views/log.js" Script;
     "views/overview.js" Script;
     "views/run.js" Script;
     "views/runs.js" Script;
+    "views/schedules.js" Script;
+    "views/secrets.js" Script;
     "views/submit.js" Script;
     "views/tenants.js" Script;
+    "views/timeline.js" Script;
     "views/workers.js" Script;
 };
 

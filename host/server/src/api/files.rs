@@ -3,14 +3,16 @@
 
 use super::State;
 use super::auth::{Of, Reader, Writer};
+use super::etag;
 use super::jobs::known as known_job;
 use super::problem::{Asked, In, Problem};
 use crate::Error;
-use crate::job::{JobFile, StoredFile};
+use crate::job::{JobFile, ListedFile, StoredFile};
 use crate::store::{is_hash, over};
+use crate::timeline::JobTimeline;
 use axum::Json;
 use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -113,21 +115,21 @@ pub(super) async fn put(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Listing {
-    /// Only files whose SHA-256 comes later: the `next` of the page before.
+    /// Only files that come later: the `next` of the page before.
     after: Option<String>,
 }
 
 /// A page of files.
 #[derive(Serialize, ToSchema)]
 pub(super) struct FilePage {
-    /// By SHA-256.
-    files: Vec<StoredFile>,
+    /// By tenant and SHA-256.
+    files: Vec<ListedFile>,
     /// Where the next page begins; null: this is the last.
     next: Option<String>,
 }
 
 /// List files: those that were put, and those that jobs have left.
-#[utoipa::path(get, path = "/v1/files", tag = "files", params(Listing),
+#[utoipa::path(get, path = "/v1/files", tag = "files", params(Of, Listing),
     responses(
         (status = 200, description = "A page", body = FilePage),
         (status = "4XX", description = "No page", body = Problem, content_type = "application/problem+json")))]
@@ -137,15 +139,18 @@ pub(super) async fn list(
     Asked(listing): Asked<Listing>,
 ) -> Result<Json<FilePage>, Problem> {
     let after = listing.after.unwrap_or_default().replace('\0', "");
-    let files = state.store.list_files(&tenant, &after, PAGE).await?;
+    let (after_tenant, after) = after.split_once('/').unwrap_or((&tenant, &after));
+    let listed = state.store.list_files(&tenant, (after_tenant, after), PAGE);
+    let files = listed.await?;
     let full = files.len() as i64 == PAGE;
-    let next = files.last().filter(|_| full).map(|file| file.sha256.clone());
+    let next = files.last().filter(|_| full);
+    let next = next.map(|ListedFile { tenant, sha256, .. }| format!("{tenant}/{sha256}"));
     Ok(Json(FilePage { files, next }))
 }
 
 /// Get what is in a file.
 #[utoipa::path(get, path = "/v1/files/{sha256}", tag = "files",
-    params(("sha256" = String, Path, description = "The file"),
+    params(("sha256" = String, Path, description = "The file"), Of,
         ("If-None-Match" = Option<String>, Header, description = "What the caller has: its SHA-256, in quotes")),
     responses(
         (status = 200, description = "What is in it", body = Vec<u8>, content_type = "application/octet-stream"),
@@ -161,7 +166,7 @@ pub(super) async fn get(
 }
 
 /// Remove a file that no job has.
-#[utoipa::path(delete, path = "/v1/files/{sha256}", tag = "files", params(("sha256" = String, Path, description = "The file")),
+#[utoipa::path(delete, path = "/v1/files/{sha256}", tag = "files", params(("sha256" = String, Path, description = "The file"), Of),
     responses(
         (status = 204, description = "It is removed"),
         (status = 409, description = "A job has it", body = Problem, content_type = "application/problem+json"),
@@ -216,16 +221,50 @@ pub(super) async fn get_left(
     answer(&state, &tenant, &file.sha256, &headers).await
 }
 
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Of which start; of the last one that has any, if left out.
+    #[param(minimum = 1)]
+    attempt: Option<i64>,
+}
+
+/// Get what a job's threads did, if its submission asked for it.
+#[utoipa::path(get, path = "/v1/jobs/{id}/timeline", tag = "jobs",
+    params(("id" = String, Path, description = "The job"), Of, Which,
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of what the caller has")),
+    responses(
+        (status = 200, description = "What they did", body = JobTimeline),
+        (status = 304, description = "The caller has it"),
+        (status = "4XX", description = "No job, or no timeline of it", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn timeline(
+    axum::extract::State(state): axum::extract::State<State>,
+    Reader(tenant): Reader,
+    In(id): In<String>,
+    Asked(which): Asked<Which>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let hash = state
+        .store
+        .timeline(&tenant, known_job(&id)?, which.attempt)
+        .await?;
+    let mut response = answer(&state, &tenant, &hash, &headers).await?;
+    // It is the service's own.
+    let headers = response.headers_mut();
+    if headers.remove(header::CONTENT_DISPOSITION).is_some() {
+        let kind = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    Ok(response)
+}
+
 /// What is in a file, if the caller has not said that it has it.
 async fn answer(state: &State, tenant: &str, hash: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     state.store.file(tenant, hash).await?;
     let tag = format!("\"{hash}\"");
-    let about = [
-        (header::ETAG, tag.clone()),
-        (header::CACHE_CONTROL, "private, no-cache".into()),
-    ];
-    let mut asked = headers.get_all(header::IF_NONE_MATCH).iter();
-    if asked.any(|tags| tags.to_str().is_ok_and(|tags| has(tags, &tag))) {
+    let (cached, how) = etag::CACHED;
+    let about = [(header::ETAG, tag.clone()), (cached, how.into())];
+    if etag::is_known(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, about).into_response());
     }
     let (file, bytes) = state.store.open_file(tenant, hash).await?;
@@ -247,12 +286,6 @@ async fn answer(state: &State, tenant: &str, hash: &str, headers: &HeaderMap) ->
         response.headers_mut().insert(name, value);
     }
     Ok(response)
-}
-
-/// Whether a list of entity tags has this one.
-fn has(tags: &str, tag: &str) -> bool {
-    let mut tags = tags.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
-    tags.any(|known| known == tag || known == "*")
 }
 
 /// What cannot be a file's hash is not asked the database for.

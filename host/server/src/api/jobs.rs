@@ -2,6 +2,7 @@
 
 use super::State;
 use super::auth::{Of, Reader, Writer, forbidden};
+use super::etag;
 use super::problem::{Asked, Body, In, Problem};
 use crate::job::{self, Attempt, Job, Submission};
 use crate::tenant::Scope;
@@ -111,16 +112,21 @@ pub(super) fn known(id: &str) -> Result<&str, Problem> {
 }
 
 /// Get a job.
-#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(Of, ("id" = String, Path, description = "The job")),
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs",
+    params(Of, ("id" = String, Path, description = "The job"),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of what the caller has")),
     responses(
-        (status = 200, description = "The job", body = Job),
+        (status = 200, description = "The job", body = Job,
+            headers(("ETag" = String, description = "Another, once anything that is told of the job is"))),
+        (status = 304, description = "The caller has it"),
         (status = "4XX", description = "No job", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn get(
     axum::extract::State(state): axum::extract::State<State>,
     Reader(tenant): Reader,
     In(id): In<String>,
-) -> Result<Json<Job>, Problem> {
-    Ok(Json(state.store.job(&tenant, known(&id)?).await?))
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    etag::json(&headers, &state.store.job(&tenant, known(&id)?).await?)
 }
 
 /// Get how often a job has started, and how each start ended, the first one first.

@@ -2,6 +2,7 @@
 
 mod auth;
 mod dashboard;
+mod etag;
 mod figures;
 mod files;
 mod jobs;
@@ -130,6 +131,7 @@ fn versioned() -> OpenApiRouter<State> {
         .routes(routes!(files::get, files::remove))
         .routes(routes!(files::left))
         .routes(routes!(files::get_left))
+        .routes(routes!(files::timeline))
         .routes(routes!(schedules::add, schedules::list))
         .routes(routes!(schedules::get, schedules::remove))
         .routes(routes!(snapshots::make, snapshots::list))

@@ -3,6 +3,7 @@
 use super::State;
 use super::auth::Operator;
 use super::problem::Problem;
+use crate::counts::Sweeps;
 use crate::metrics::Text;
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -45,6 +46,10 @@ async fn metrics(
     );
     let help = "For so long the first waiting job could have run.";
     text.gauge("vtwasm_jobs_oldest_seconds", help, figures.oldest);
+    let [files, bytes, schedules] = state.store.kept().await?;
+    text.gauge("vtwasm_files", "Files that are kept, of all tenants.", files);
+    text.gauge("vtwasm_files_bytes", "Bytes of files that are kept.", bytes);
+    text.gauge("vtwasm_schedules", "Schedules, of all tenants.", schedules);
     let help = "Processes that run jobs and were seen within the last minute.";
     text.gauge("vtwasm_workers", help, workers.len());
     let help = "Failures of the database that this process has met.";
@@ -85,6 +90,17 @@ async fn metrics(
         text.counters("vtwasm_runs_limited_total", help, counts.limited());
         let help = "What runs of this process took from start to end, by their job's state then.";
         text.durations("vtwasm_run_duration_seconds", help, counts.durations());
+        let swept = &state.store.sweeps;
+        let help = "Turns of schedules that this process has taken, with a job or without.";
+        let turns = ["true", "false"].iter().zip(&swept.turns);
+        let turns = turns.map(|(job, count)| (format!("{{job=\"{job}\"}}"), Sweeps::get(count)));
+        text.counters("vtwasm_schedule_turns_total", help, turns);
+        let help = "Jobs that this process has removed, for they were over for long enough.";
+        text.counter("vtwasm_swept_jobs_total", help, Sweeps::get(&swept.jobs));
+        let help = "Files that this process has removed, for no job has had them for long enough.";
+        text.counter("vtwasm_swept_files_total", help, Sweeps::get(&swept.files));
+        let help = "Bytes of files that this process has removed.";
+        text.counter("vtwasm_swept_bytes_total", help, Sweeps::get(&swept.bytes));
     }
     let text = text.finish();
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

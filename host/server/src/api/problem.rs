@@ -57,6 +57,7 @@ impl From<Error> for Problem {
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::Conflict(_) => StatusCode::CONFLICT,
+            Error::Changed => StatusCode::PRECONDITION_FAILED,
             Error::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
             other => {
                 // What it says may be of others, or of the machine.

@@ -2,11 +2,13 @@
 
 use super::State;
 use super::auth::{Of, Reader, Writer, forbidden};
-use super::problem::{Body, In, Problem};
+use super::problem::{Asked, Body, In, Problem};
 use crate::schedule::{NewSchedule, Schedule};
 use crate::tenant::Scope;
 use axum::Json;
 use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 /// Make a schedule, by which a job is submitted again and again.
 #[utoipa::path(post, path = "/v1/schedules", tag = "schedules", params(Of), request_body = NewSchedule,
@@ -25,16 +27,25 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(schedule)))
 }
 
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Listing {
+    /// Only schedules that are younger than this one.
+    after: Option<String>,
+}
+
 /// List schedules, the oldest first.
-#[utoipa::path(get, path = "/v1/schedules", tag = "schedules", params(Of),
+#[utoipa::path(get, path = "/v1/schedules", tag = "schedules", params(Of, Listing),
     responses(
-        (status = 200, description = "All of them, without what they submit", body = Vec<Schedule>),
+        (status = 200, description = "The first 1000, which are all that a tenant has, without what they submit", body = Vec<Schedule>),
         (status = "4XX", description = "No list", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn list(
     axum::extract::State(state): axum::extract::State<State>,
     Reader(tenant): Reader,
+    Asked(listing): Asked<Listing>,
 ) -> Result<Json<Vec<Schedule>>, Problem> {
-    Ok(Json(state.store.schedules(&tenant).await?))
+    let after = listing.after.unwrap_or_default().replace('\0', "");
+    Ok(Json(state.store.schedules(&tenant, &after).await?))
 }
 
 /// Get a schedule.

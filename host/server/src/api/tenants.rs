@@ -2,11 +2,13 @@
 
 use super::State;
 use super::auth::Operator;
+use super::etag;
 use super::problem::{Asked, Body, In, Problem};
 use crate::job::Usage;
 use crate::tenant::{Quotas, Scope, Tenant, Token};
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -87,37 +89,51 @@ pub(super) struct Account {
 /// Get a tenant, and what its runs have used.
 #[utoipa::path(get, path = "/v1/tenants/{id}", tag = "tenants", params(("id" = String, Path, description = "The tenant")),
     responses(
-        (status = 200, description = "The tenant", body = Account),
+        (status = 200, description = "The tenant", body = Account,
+            headers(("ETag" = String, description = "Of its quotas, for If-Match: what it has used is not in it"))),
         (status = "4XX", description = "No tenant", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn get(
     axum::extract::State(state): axum::extract::State<State>,
     _: Operator,
     In(id): In<String>,
-) -> Result<Json<Account>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let tenant = state.store.tenant(known(&id)?).await?;
     let (runs, used) = state.store.used(&id).await?;
     let [stored, _] = state.store.stored(&id).await?;
-    Ok(Json(Account {
+    let tag = etag::of_quotas(&tenant.quotas);
+    let account = Account {
         tenant,
         runs,
         used,
         stored,
-    }))
+    };
+    Ok((tag, Json(account)))
 }
 
 /// Replace a tenant's quotas.
-#[utoipa::path(put, path = "/v1/tenants/{id}", tag = "tenants", params(("id" = String, Path, description = "The tenant")),
+#[utoipa::path(put, path = "/v1/tenants/{id}", tag = "tenants",
+    params(("id" = String, Path, description = "The tenant"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the quotas that these are to replace; without, any")),
     request_body = Quotas,
     responses(
-        (status = 200, description = "The tenant", body = Tenant),
+        (status = 200, description = "The tenant", body = Tenant,
+            headers(("ETag" = String, description = "Of its quotas, for If-Match"))),
+        (status = 412, description = "Somebody else has changed them meanwhile", body = Problem, content_type = "application/problem+json"),
         (status = "4XX", description = "Nothing was changed", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn change(
     axum::extract::State(state): axum::extract::State<State>,
     _: Operator,
     In(id): In<String>,
+    headers: HeaderMap,
     Body(quotas): Body<Quotas>,
-) -> Result<Json<Tenant>, Problem> {
-    Ok(Json(state.store.change_tenant(known(&id)?, &quotas).await?))
+) -> Result<impl IntoResponse, Problem> {
+    let is_expected = |quotas: &Quotas| {
+        let [(_, tag)] = etag::of_quotas(quotas);
+        etag::may_change(&headers, &tag)
+    };
+    let changed = state.store.change_tenant_if(known(&id)?, &quotas, is_expected);
+    let tenant = changed.await?;
+    Ok((etag::of_quotas(&tenant.quotas), Json(tenant)))
 }
 
 /// A token to be made.

@@ -1,11 +1,13 @@
 //! A job's starts. Those that were followed by another are kept apart, when they are over.
 
+use super::files::TIMELINE;
 use super::jobs::usage;
 use super::{Store, Work, int, json, maybe_int, maybe_text, text};
 use crate::error::Result;
 use crate::job::{Attempt, Job, State};
 use crate::time::Time;
 use sqlx::any::AnyRow;
+use std::collections::BTreeSet;
 
 impl Store {
     /// Keeps the last starts of these jobs, which are over, before there are others.
@@ -44,6 +46,14 @@ impl Store {
         if attempts.last().map_or(0, |last| last.attempt) < job.attempt {
             attempts.extend(last(job));
         }
+        let query = self.query("SELECT path FROM job_files WHERE job = $1 AND role = $2");
+        let query = query.bind(id.to_owned()).bind(TIMELINE);
+        let rows = query.fetch_all(&self.readers).await?;
+        let recorded = rows.iter().map(|row| text(row, "path"));
+        let recorded = recorded.collect::<Result<BTreeSet<_>>>()?;
+        for attempt in &mut attempts {
+            attempt.timeline = recorded.contains(&attempt.attempt.to_string());
+        }
         Ok(attempts)
     }
 }
@@ -59,6 +69,7 @@ fn last(job: Job) -> Option<Attempt> {
         error: job.error,
         exit_code: job.exit_code,
         usage: job.usage,
+        timeline: false,
     })
 }
 
@@ -72,5 +83,6 @@ fn attempt(row: &AnyRow) -> Result<Attempt> {
         error: maybe_text(row, "error")?,
         exit_code: maybe_int(row, "exit_code")?,
         usage: usage(row)?,
+        timeline: false,
     })
 }

@@ -1,6 +1,6 @@
 //! How runs end: what is kept of them, and whether their jobs start again. What comes at once is one transaction.
 
-use super::files::Reference;
+use super::files::{Reference, TIMELINE};
 use super::logs::Appending;
 use super::queue::Claimed;
 use super::{Store, Work, json, text};
@@ -44,6 +44,8 @@ pub struct End {
     pub files: Vec<JobFile>,
     /// The snapshot that it was to make, kept already.
     pub snapshot: Option<StoredFile>,
+    /// The file with its timeline.
+    pub timeline: Option<String>,
     /// What it used.
     pub usage: Usage,
 }
@@ -90,7 +92,7 @@ impl Store {
             output: end.usage.output,
             made: end.snapshot.as_ref().and_then(|file| made(job, file)),
             pieces: Appending::all(job, seq, pieces),
-            files: end.files.iter().map(|file| left(job, file)).collect(),
+            files: files_of(job, end),
         };
         let bytes = end.result.as_ref().map_or(0, String::len);
         let bytes = bytes + pieces.iter().map(|(_, text)| text.len()).sum::<usize>();
@@ -219,14 +221,20 @@ fn made(job: &Claimed, file: &StoredFile) -> Option<Made> {
     })
 }
 
-fn left(job: &Claimed, file: &JobFile) -> Reference {
-    Reference {
+/// What a run has left, and what tells of it.
+fn files_of(job: &Claimed, end: &End) -> Vec<Reference> {
+    let file = |role, path: String, hash: &String| Reference {
         job: job.id.clone(),
-        role: "output",
-        path: file.path.clone(),
+        role,
+        path,
         tenant: job.tenant.clone(),
-        hash: file.sha256.clone(),
-    }
+        hash: hash.clone(),
+    };
+    let left = end.files.iter();
+    let left = left.map(|left| file("output", left.path.clone(), &left.sha256));
+    let timeline = end.timeline.iter();
+    let timeline = timeline.map(|hash| file(TIMELINE, job.attempt.to_string(), hash));
+    left.chain(timeline).collect()
 }
 
 async fn finish_all(store: Store, mut all: Vec<Ending>) -> Result<Vec<Result<Option<State>>>> {

@@ -4,10 +4,12 @@
 //! leaves bytes which nobody knows of. Who adds or removes a tenant's files holds its row.
 
 use super::{Store, Work, int, json, text};
+use crate::counts::Sweeps;
 use crate::error::{Error, Result};
 use crate::files::{Files, Received};
 use crate::id;
-use crate::job::{JobFile, StoredFile};
+use crate::job::{JobFile, ListedFile, StoredFile};
+use crate::time::Time;
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use std::collections::BTreeSet;
@@ -17,6 +19,9 @@ use std::time::Duration;
 const AT_ONCE: i64 = 500;
 /// After which what is being put is given up.
 const PUTTING: i64 = 3_600_000;
+
+/// The role of what tells of a start's threads; its path is the start's number.
+pub(super) const TIMELINE: &str = "timeline";
 
 /// A file that a job was given, or has left.
 #[derive(Clone, Debug, Serialize)]
@@ -168,19 +173,35 @@ impl Store {
         })
     }
 
-    /// Up to `limit` of a tenant's files by hash, after the hash `after`.
+    /// Up to `limit` of a tenant's files, or of all if it is `*`, by tenant and hash, after this one.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub(crate) async fn list_files(&self, tenant: &str, after: &str, limit: i64) -> Result<Vec<StoredFile>> {
-        let query = self
-            .query("SELECT hash, bytes FROM files WHERE tenant = $1 AND hash > $2 ORDER BY hash LIMIT $3");
-        let query = query.bind(tenant.to_owned()).bind(after.to_owned()).bind(limit);
+    pub(crate) async fn list_files(
+        &self,
+        tenant: &str,
+        (after_tenant, after): (&str, &str),
+        limit: i64,
+    ) -> Result<Vec<ListedFile>> {
+        let query = self.query(match tenant {
+            "*" => {
+                "SELECT tenant, hash, bytes, used FROM files
+                 WHERE $1 = '*' AND (tenant > $2 OR (tenant = $2 AND hash > $3)) ORDER BY tenant, hash LIMIT $4"
+            }
+            _ => {
+                "SELECT tenant, hash, bytes, used FROM files
+                 WHERE tenant = $1 AND $2 <> '' AND hash > $3 ORDER BY hash LIMIT $4"
+            }
+        });
+        let query = query.bind(tenant.to_owned()).bind(after_tenant.to_owned());
+        let query = query.bind(after.to_owned()).bind(limit);
         let rows = query.fetch_all(&self.readers).await?;
         let file = |row| {
-            Ok(StoredFile {
+            Ok(ListedFile {
+                tenant: text(row, "tenant")?,
                 sha256: text(row, "hash")?,
                 bytes: int(row, "bytes")?,
+                used: Time(int(row, "used")?),
             })
         };
         rows.iter().map(file).collect()
@@ -193,7 +214,7 @@ impl Store {
     pub(crate) async fn remove_file(&self, tenant: &str, hash: &str) -> Result<()> {
         self.file(tenant, hash).await?;
         match self.remove_files(tenant, &[hash], None).await? {
-            0 => Err(Error::Conflict(
+            [0, _] => Err(Error::Conflict(
                 "a job, a schedule or a snapshot has this file; it goes some time after it".into(),
             )),
             _ => self.remove_leftovers().await.map(drop),
@@ -224,6 +245,25 @@ impl Store {
             })
         };
         rows.iter().map(file).collect()
+    }
+
+    /// The file with the timeline of a start, or of the last one that has any.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub(crate) async fn timeline(&self, tenant: &str, job: &str, attempt: Option<i64>) -> Result<String> {
+        self.job(tenant, job).await?;
+        let row = self
+            .query(
+                "SELECT hash FROM job_files WHERE job = $1 AND role = $2 AND ($3 = '' OR path = $3)
+                 ORDER BY length(path) DESC, path DESC LIMIT 1",
+            )
+            .bind(job.to_owned())
+            .bind(TIMELINE)
+            .bind(attempt.map_or(String::new(), |attempt| attempt.to_string()))
+            .fetch_optional(&self.readers)
+            .await?;
+        text(&row.ok_or(Error::NotFound("timeline"))?, "hash")
     }
 
     /// The places of what a job is given, by path.
@@ -314,13 +354,20 @@ impl Store {
         for tenant in tenants {
             let hashes = found.iter().filter(|(owner, _)| owner == tenant);
             let hashes = hashes.map(|(_, hash)| hash.as_str()).collect::<Vec<_>>();
-            self.remove_files(tenant, &hashes, Some(keep)).await?;
+            let [files, bytes] = self.remove_files(tenant, &hashes, Some(keep)).await?;
+            Sweeps::add(&self.sweeps.files, files);
+            Sweeps::add(&self.sweeps.bytes, bytes);
         }
         self.remove_leftovers().await
     }
 
-    /// Removes those of a tenant's files that no job has, nor anybody has used for so long.
-    async fn remove_files(&self, tenant: &str, hashes: &[&str], unused: Option<Duration>) -> Result<usize> {
+    /// Removes those of a tenant's files that no job has, nor anybody has used for so long. Returns how many, and their bytes.
+    async fn remove_files(
+        &self,
+        tenant: &str,
+        hashes: &[&str],
+        unused: Option<Duration>,
+    ) -> Result<[i64; 2]> {
         let mut work = self.begin().await?;
         self.hold(&mut work, tenant).await?;
         let rows = self
@@ -329,7 +376,7 @@ impl Store {
                      (SELECT 1 FROM job_files j WHERE j.tenant = files.tenant AND j.hash = files.hash) AND NOT EXISTS
                      (SELECT 1 FROM schedule_files s WHERE s.tenant = files.tenant AND s.hash = files.hash) AND NOT EXISTS
                      (SELECT 1 FROM snapshots s WHERE s.tenant = files.tenant AND s.hash = files.hash)
-                 RETURNING place",
+                 RETURNING place, bytes",
             )
             .bind(json(&hashes)?)
             .bind(tenant.to_owned())
@@ -343,7 +390,18 @@ impl Store {
             .execute(&mut *work)
             .await?;
         work.commit().await?;
-        Ok(places.len())
+        let bytes = rows.iter().map(|row| int(row, "bytes"));
+        Ok([places.len() as i64, bytes.sum::<Result<i64>>()?])
+    }
+
+    /// How many files there are, their bytes, and how many schedules: of all tenants, for metrics.
+    pub(crate) async fn kept(&self) -> Result<[i64; 3]> {
+        let query = self.query(
+            "SELECT count(*) AS files, CAST(coalesce(sum(bytes), 0) AS BIGINT) AS bytes,
+                 (SELECT count(*) FROM schedules) AS schedules FROM files",
+        );
+        let row = query.fetch_one(&self.readers).await?;
+        Ok([int(&row, "files")?, int(&row, "bytes")?, int(&row, "schedules")?])
     }
 
     /// The bytes go first, then the note of them.

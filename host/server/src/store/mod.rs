@@ -25,6 +25,7 @@ pub use queue::Claimed;
 pub use submit::Submitted;
 pub use workers::WorkerInfo;
 
+use crate::counts::Sweeps;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::job::State;
@@ -41,6 +42,7 @@ use sqlx::any::{AnyRow, install_default_drivers};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Any, AssertSqlSafe, Row, SqlSafeStr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use submit::Submitting;
 
@@ -88,6 +90,7 @@ pub struct Store {
     /// Without there are none.
     packages: Option<PackageSource>,
     pub(crate) wake: Wake,
+    pub(crate) sweeps: Arc<Sweeps>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -187,6 +190,7 @@ impl Store {
             files: None,
             packages: None,
             wake: Wake::new(),
+            sweeps: Arc::default(),
         }
     }
 

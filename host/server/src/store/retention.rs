@@ -1,6 +1,7 @@
 //! Jobs that are done with go after some time, with all that belongs to them.
 
 use super::{Store, json, text};
+use crate::counts::Sweeps;
 use crate::error::Result;
 use std::time::Duration;
 
@@ -51,6 +52,7 @@ impl Store {
             query.execute(&mut *work).await?;
         }
         work.commit().await?;
+        Sweeps::add(&self.sweeps.jobs, ids.len());
         Ok(ids.len())
     }
 }

@@ -4,6 +4,7 @@
 use super::files::Reference;
 use super::jobs::parsed;
 use super::{Store, int, json, maybe_int, maybe_text, text};
+use crate::counts::Sweeps;
 use crate::error::{Error, Result};
 use crate::id;
 use crate::schedule::{Missed, NewSchedule, Schedule, next};
@@ -111,16 +112,18 @@ impl Store {
         })
     }
 
-    /// A tenant's schedules, the oldest first, without what they submit.
+    /// A tenant's schedules, or all if it is `*`, the oldest first, after that of the name `after`: up to 1000, without
+    /// what they submit.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn schedules(&self, tenant: &str) -> Result<Vec<Schedule>> {
+    pub async fn schedules(&self, tenant: &str, after: &str) -> Result<Vec<Schedule>> {
         let query = self.query(
             "SELECT id, tenant, cron, timezone, missed, created, next_at, last_at, job, error FROM schedules
-             WHERE tenant = $1 ORDER BY id",
+             WHERE ($1 = '*' OR tenant = $1) AND id > $2 ORDER BY id LIMIT $3",
         );
-        let rows = query.bind(tenant.to_owned()).fetch_all(&self.readers).await?;
+        let query = query.bind(tenant.to_owned()).bind(after.to_owned()).bind(MOST);
+        let rows = query.fetch_all(&self.readers).await?;
         rows.iter().map(schedule).collect()
     }
 
@@ -178,20 +181,18 @@ impl Store {
                 }
             }
         };
+        let without = usize::from(job.is_none());
         if let Some(error) = &error {
             tracing::warn!(schedule = id, tenant, error, "a turn without a job");
         }
         let following = next(&schedule.cron, &schedule.timezone, if late { now } else { turn });
-        self.query(
+        let query = self.query(
             "UPDATE schedules SET next_at = $3, last_at = $2, job = $4, error = $5 WHERE id = $1 AND next_at = $2",
-        )
-        .bind(id)
-        .bind(turn)
-        .bind(following.unwrap_or(None))
-        .bind(job)
-        .bind(error)
-        .execute(&self.writers)
-        .await?;
+        );
+        let query = query.bind(id).bind(turn).bind(following.unwrap_or(None));
+        let noted = query.bind(job).bind(error).execute(&self.writers).await?;
+        // Another process may have taken it meanwhile.
+        Sweeps::add(&self.sweeps.turns[without], noted.rows_affected());
         Ok(true)
     }
 }
@@ -207,6 +208,7 @@ fn schedule(row: &AnyRow) -> Result<Schedule> {
     let time = |column| Ok::<_, Error>(maybe_int(row, column)?.map(Time));
     Ok(Schedule {
         id: text(row, "id")?,
+        tenant: text(row, "tenant")?,
         cron: text(row, "cron")?,
         timezone: text(row, "timezone")?,
         missed: match text(row, "missed")?.as_str() {

@@ -97,7 +97,7 @@ impl Store {
             (submitting.lock, submitting.before) = (kept.lock, Some(kept.source));
         }
         submitting.files = files;
-        if !submitting.files.is_empty() {
+        if !submitting.files.is_empty() || submission.timeline {
             self.files()?;
         }
         let bytes = submitting.body.len();

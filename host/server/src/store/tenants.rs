@@ -9,6 +9,7 @@ use crate::job::Usage;
 use crate::tenant::{self, Caller, Quotas, Scope, Tenant, Token};
 use crate::time::Time;
 use crate::wake::News;
+use sqlx::Executor;
 use sqlx::any::AnyRow;
 use std::time::Duration;
 
@@ -61,7 +62,25 @@ impl Store {
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`].
     pub async fn change_tenant(&self, id: &str, quotas: &Quotas) -> Result<Tenant> {
+        self.change_tenant_if(id, quotas, |_| true).await
+    }
+
+    /// Replaces a tenant's quotas if those that it has are the expected ones.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if not; [`Error::Invalid`], [`Error::NotFound`].
+    pub(crate) async fn change_tenant_if(
+        &self,
+        id: &str,
+        quotas: &Quotas,
+        is_expected: impl FnOnce(&Quotas) -> bool,
+    ) -> Result<Tenant> {
         quotas.check()?;
+        let mut work = self.begin().await?;
+        self.hold(&mut work, id).await?;
+        if !is_expected(&self.tenant_in(&mut *work, id).await?.quotas) {
+            return Err(Error::Changed);
+        }
         let query = self.query(
             "UPDATE tenants SET max_running = $2, max_queued = $3, rules = $4, cpu_us = $5, cpu_hours = $6, artifact_bytes = $7, keep_ms = $8
              WHERE id = $1",
@@ -75,10 +94,12 @@ impl Store {
             .bind(quotas.cpu_hours)
             .bind(quotas.artifact_bytes)
             .bind(quotas.keep.map(|seconds| (seconds * 1000.0) as i64))
-            .execute(&self.writers)
+            .execute(&mut *work)
             .await?;
+        let tenant = self.tenant_in(&mut *work, id).await?;
+        work.commit().await?;
         self.wake.tell(News::Queue);
-        self.tenant(id).await
+        Ok(tenant)
     }
 
     /// One tenant.
@@ -86,8 +107,12 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn tenant(&self, id: &str) -> Result<Tenant> {
+        self.tenant_in(&self.readers, id).await
+    }
+
+    async fn tenant_in<'a>(&self, at: impl Executor<'a, Database = sqlx::Any>, id: &str) -> Result<Tenant> {
         let query = self.query(select!("WHERE id = $1"));
-        let row = query.bind(id.to_owned()).fetch_optional(&self.readers).await?;
+        let row = query.bind(id.to_owned()).fetch_optional(at).await?;
         tenant(&row.ok_or(Error::NotFound("tenant"))?)
     }
 

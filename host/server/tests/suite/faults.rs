@@ -38,6 +38,7 @@ async fn a_job_whose_worker_is_lost_runs_again_and_the_lost_one_changes_nothing_
         result: None,
         files: Vec::new(),
         snapshot: None,
+        timeline: None,
         usage: Usage::default(),
     };
     assert_eq!(store.finish(&lost, &end, 2, &[]).await.unwrap(), None);

@@ -3,6 +3,7 @@
 use crate::http::serve;
 use crate::on_both;
 use crate::place::Place;
+use crate::schedules::change;
 use hyper::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -211,7 +212,117 @@ async fn metrics_tell_of_runs_limits_and_requests_with_few_labels(place: Place) 
     service.leave().await;
 }
 
+async fn an_operator_lists_every_tenant_s_files_and_schedules(place: Place) {
+    let store = place.with(&["a", "b"]).await;
+    store.add_tenant("default", &Quotas::default()).await.unwrap();
+    let service = serve_again(&place, Role::Api).await;
+    let scopes = [Scope::Read, Scope::Write];
+    for tenant in ["b", "a"] {
+        let (token, _) = store.add_token(tenant, &scopes, None).await.unwrap();
+        let put = service.ask(Method::PUT, "/v1/files", &token, "tea").await;
+        assert_eq!(put.status, 200, "{}", put.text);
+        let schedule = json!({"cron": "@daily", "submission": {"source": "pass"}}).to_string();
+        let added = service
+            .ask(Method::POST, "/v1/schedules", &token, &schedule)
+            .await;
+        assert_eq!((added.status, &added.json()["tenant"]), (201, &json!(tenant)));
+        for path in ["/v1/files?tenant=*", "/v1/schedules?tenant=*"] {
+            assert_eq!(service.ask(Method::GET, path, &token, "").await.status, 403);
+        }
+        let own = service.ask(Method::GET, "/v1/schedules", &token, "").await.json();
+        assert_eq!(own.as_array().unwrap().len(), 1);
+        let own = service.ask(Method::GET, "/v1/files", &token, "").await.json();
+        assert_eq!(
+            (&own["files"][0]["tenant"], &own["files"][1]),
+            (&json!(tenant), &Value::Null)
+        );
+    }
+    let tenants = |all: &Value| {
+        let tenant = |one: &Value| one["tenant"].as_str().unwrap().to_owned();
+        all.as_array().unwrap().iter().map(tenant).collect::<Vec<_>>()
+    };
+    let files = service.get("/v1/files?tenant=*").await.json();
+    assert_eq!(
+        (tenants(&files["files"]), &files["next"]),
+        (vec!["a".to_owned(), "b".into()], &Value::Null)
+    );
+    let hash = files["files"][0]["sha256"].as_str().unwrap();
+    let later = service
+        .get(&format!("/v1/files?tenant=*&after=a/{hash}"))
+        .await
+        .json();
+    assert_eq!(tenants(&later["files"]), ["b"]);
+    let schedules = service.get("/v1/schedules?tenant=*").await.json();
+    assert_eq!(tenants(&schedules), ["b", "a"]);
+    let first = schedules[0]["id"].as_str().unwrap();
+    let later = service
+        .get(&format!("/v1/schedules?tenant=*&after={first}"))
+        .await
+        .json();
+    assert_eq!(tenants(&later), ["a"]);
+    assert_eq!(service.get("/v1/files").await.json()["files"], json!([]));
+    service.leave().await;
+}
+
+async fn metrics_tell_of_files_schedules_and_what_was_swept(place: Place) {
+    let service = serve(&place, Role::Api).await;
+    for content in ["tea", "milk", "sugar"] {
+        let put = service
+            .ask(Method::PUT, "/v1/files", &service.token, content)
+            .await;
+        assert_eq!(put.status, 200, "{}", put.text);
+    }
+    let schedule =
+        json!({"cron": "@daily", "missed": "one", "submission": {"source": "pass", "delay": 1000}})
+            .to_string();
+    let added = service
+        .ask(Method::POST, "/v1/schedules", &service.token, &schedule)
+        .await;
+    assert_eq!(added.status, 201, "{}", added.text);
+    let id = service.submit(&json!({"source": "pass", "delay": 1000})).await;
+    let path = format!("/v1/jobs/{id}/cancel");
+    assert_eq!(
+        service.ask(Method::POST, &path, &service.token, "").await.status,
+        200
+    );
+    service.leave().await;
+    // Long ago, by what is written.
+    for statement in [
+        "UPDATE files SET used = 0 WHERE bytes > 3",
+        "UPDATE jobs SET finished = 0",
+        "UPDATE schedules SET next_at = created",
+    ] {
+        change(&place, statement).await;
+    }
+    let service = serve_again(&place, Role::All).await;
+    let end = Instant::now() + Duration::from_secs(30);
+    let expected = [
+        "vtwasm_files 1",
+        "vtwasm_files_bytes 3",
+        "vtwasm_schedules 1",
+        "vtwasm_schedule_turns_total{job=\"true\"} 1",
+        "vtwasm_schedule_turns_total{job=\"false\"} 0",
+        "vtwasm_swept_jobs_total 1",
+        "vtwasm_swept_files_total 2",
+        "vtwasm_swept_bytes_total 9",
+    ];
+    loop {
+        let text = service.get("/metrics").await.text;
+        if expected
+            .iter()
+            .all(|line| text.lines().any(|found| found == *line))
+        {
+            break;
+        }
+        assert!(Instant::now() < end, "{text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    service.leave().await;
+}
+
 on_both! {
+    an_operator_lists_every_tenant_s_files_and_schedules
+    metrics_tell_of_files_schedules_and_what_was_swept
     metrics_tell_of_runs_limits_and_requests_with_few_labels
     each_start_of_a_job_is_told_with_its_end
     figures_count_what_waits_and_what_was_done

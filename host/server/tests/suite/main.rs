@@ -2,6 +2,7 @@
 
 mod browser;
 mod bundles;
+mod etags;
 mod faults;
 mod figures;
 mod files;
@@ -17,6 +18,7 @@ mod schedules;
 mod sessions;
 mod snapshots;
 mod tenants;
+mod timelines;
 mod trouble;
 mod upgrade;
 

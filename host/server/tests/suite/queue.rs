@@ -16,6 +16,7 @@ fn success() -> End {
         result: None,
         files: Vec::new(),
         snapshot: None,
+        timeline: None,
         usage: Usage::default(),
     }
 }

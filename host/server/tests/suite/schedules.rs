@@ -10,7 +10,7 @@ use std::time::Duration;
 use vtwasm_server::{Missed, NewSchedule, Quotas, Role, Schedule, Scope, State, Store, Submission};
 
 /// Changes what is in the database, behind the store's back.
-async fn change(place: &Place, statement: &str) {
+pub async fn change(place: &Place, statement: &str) {
     let url = match place {
         Place::Sqlite(folder) => format!("sqlite://{}", folder.path().join("jobs.db").display()),
         Place::Postgres(url) => url.clone(),

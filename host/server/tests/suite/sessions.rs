@@ -379,6 +379,13 @@ async fn a_tenant_has_as_many_sessions_as_its_rules_allow(place: Place) {
         ),
         (
             Submission {
+                timeline: true,
+                ..in_session("x", "pass")
+            },
+            "session: a job in one",
+        ),
+        (
+            Submission {
                 limits,
                 ..in_session("x", "pass")
             },

@@ -124,7 +124,7 @@ async fn a_schedule_that_cannot_be_read_is_left_to_others_and_holds_up_no_other(
     )
     .await;
     assert_eq!(store.take_turns().await.unwrap(), 1);
-    let known = store.schedules("a").await.unwrap();
+    let known = store.schedules("a", "").await.unwrap();
     let known = known.iter().find(|schedule| schedule.id == future).unwrap();
     assert!(
         known.error.as_ref().unwrap().contains("of_the_future"),
