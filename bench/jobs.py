@@ -61,5 +61,6 @@ JOBS = [
     Job("asleep", asleep(30_000), rounds=3, quick=False, engines=(VTWASM, NATIVE)),
     Job("asleep", asleep(100_000), rounds=3, engines=(VTWASM,)),
     Job("service", service.figures, rounds=1, engines=(VTWASM,)),
+    Job("service", service.fairness, rounds=1, engines=(VTWASM,), quick=False),
     Job("browser", browser.figures, rounds=1, engines=(VTWASM,)),
 ]

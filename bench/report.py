@@ -110,6 +110,7 @@ NETWORK = {
             ("line_p99_ms", "from submission to first line at half load, p99"),
         )
     },
+    "service_tenants_spread_percent": "1,000 tenants that wait: what one gets more than another, of their mean",
 }
 BROWSER = {
     "browser_first_visit_mb": "a first visit loads",
@@ -187,6 +188,7 @@ FIGURES = [
     ("service_postgresql_line_p50_ms", None, 10),
     ("service_postgresql_line_p99_ms", None, 60),
     ("service_sqlite_job_us", None, 3333),
+    ("service_tenants_spread_percent", None, 10),
     # "The same Python in the browser, with threads that one can watch".
     ("browser_first_visit_mb", None, 8),
     ("browser_prompt_s", None, 1),

@@ -1,42 +1,21 @@
 """`vtwasm serve` against its own OpenAPI document: schemathesis sends what the document allows, and what it does not."""
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 from pathlib import Path
 
 import place
+import tools
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-REQUIRED = Path(__file__).parent / "schemathesis.txt"
 # So many requests for each operation in a phase, always the same: what is found is found again.
 EXAMPLES = 30
 SECONDS = 300
-
-
-def schemathesis():
-    """A folder with the tool and all that it requires, in the user's cache."""
-    key = REQUIRED.read_bytes() + str(sys.version_info[:2]).encode()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vtwasm" / "schemathesis"
-    folder = cache / hashlib.sha256(key).hexdigest()[:20]
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as room:
-            pip = [sys.executable, "-m", "pip"]
-            if subprocess.run([*pip, "--version"], capture_output=True).returncode:
-                pip = [place.program("pip3")]
-            line = [*pip, "install", "--quiet", "--no-deps", "--only-binary=:all:", "--target", f"{room}/site"]
-            subprocess.run([*line, "--requirement", REQUIRED], check=True)
-            # Another one may be faster.
-            with contextlib.suppress(OSError):
-                os.rename(f"{room}/site", folder)
-    return folder
 
 
 @contextlib.contextmanager
@@ -59,7 +38,7 @@ def service(folder):
 
 class Schema(unittest.TestCase):
     def test_the_service_answers_everything_as_its_document_says(self):
-        tool = schemathesis()
+        tool = tools.installed("schemathesis", place.program("pip3"))
         folder = place.folder("schema")
         with service(folder) as (address, token):
             done = subprocess.run(

@@ -4,7 +4,7 @@
 //! `options` (with `python_flags`) is the command line as it is written; `program` and
 //! `permissions` and `network` decide what it means; `artifact` finds the Python to run and `wheels` its
 //! packages; `run` joins them into a sandbox and tells how it ended, with `signals` beside it;
-//! `snapshot` makes what it may start from; `serve` is the service that runs jobs, `jobs` asks one; `doctor` tells what is in use; `failure` is how errors reach people; `units` reads sizes and durations.
+//! `snapshot` makes what it may start from; `serve` is the service that runs jobs, with `storage` for their files, `jobs` asks one; `doctor` tells what is in use; `failure` is how errors reach people; `units` reads sizes and durations.
 
 mod artifact;
 mod doctor;
@@ -19,6 +19,7 @@ mod run;
 mod serve;
 mod signals;
 mod snapshot;
+mod storage;
 mod units;
 mod wheels;
 

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use vtwasm_server::{Database, Error, Keep, Key, Options, PackageSource, Role, Wo
 
 use crate::artifact;
 use crate::failure::{Failure, say};
+use crate::storage::{self, StorageOptions};
 use crate::units;
 use crate::wheels::Service;
 
@@ -26,7 +27,8 @@ tenant whose token is printed once. It speaks HTTP; for TLS put a proxy before i
 Examples:
   vtwasm serve
   vtwasm serve --database postgres://jobs@db.internal/jobs --listen 0.0.0.0:8210 --role api
-  vtwasm serve --database postgres://jobs@db.internal/jobs --role worker --slots 32";
+  vtwasm serve --database postgres://jobs@db.internal/jobs --role worker --slots 32
+  vtwasm serve --files s3://jobs --s3-endpoint https://storage.internal --s3-credentials keys";
 
 /// The flags of `vtwasm serve`.
 #[derive(Debug, Args)]
@@ -78,9 +80,16 @@ pub struct ServeOptions {
     #[arg(long, value_name = "FILE", env = "VTWASM_SECRET_KEY_FILE")]
     pub secret_key_file: Option<PathBuf>,
 
-    /// Where the bytes of tenants' files are kept; the same folder for all processes. Without, SQLite has one beside it
-    #[arg(long, value_name = "DIR", env = "VTWASM_FILES")]
-    pub files: Option<PathBuf>,
+    /// The key of secrets before this one: what it has sealed is sealed anew at the start. VTWASM_OLD_SECRET_KEY may have its digits
+    #[arg(long, value_name = "FILE", env = "VTWASM_OLD_SECRET_KEY_FILE")]
+    pub old_secret_key_file: Option<PathBuf>,
+
+    /// Where the bytes of tenants' files are kept: a folder, or storage that speaks S3; the same for all processes. Without, SQLite has a folder beside it
+    #[arg(long, value_name = "DIR|s3://BUCKET/PREFIX", env = "VTWASM_FILES")]
+    pub files: Option<String>,
+
+    #[command(flatten)]
+    pub storage: StorageOptions,
 
     /// Jobs that are over go after this time, with their logs, results and files, unless their tenant's quotas say another
     #[arg(long, value_name = "TIME", env = "VTWASM_KEEP", default_value = "30d", value_parser = units::duration)]
@@ -143,9 +152,10 @@ pub fn serve(options: &ServeOptions) -> Result<u8> {
     let database = database(options.database.as_deref())?;
     let keep_packages = options.keep_packages;
     let mut options = Options {
-        key: key(options.secret_key_file.as_deref(), &database)?,
+        key: keys(options, &database)?,
         packages: None,
-        files: options.files.clone().or_else(|| beside(&database)),
+        files: folder(options, &database)?,
+        bucket: storage::bucket(options.files.as_deref(), &options.storage)?,
         keep: Keep {
             jobs: Some(options.keep),
             files: options.keep_files,
@@ -264,9 +274,10 @@ fn database(named: Option<&str>) -> Result<Database> {
     }
 }
 
-fn key(file: Option<&Path>, database: &Database) -> Result<Option<Key>> {
+/// The key of secrets, with the one before it if there was one.
+fn keys(options: &ServeOptions, database: &Database) -> Result<Option<Key>> {
     let digits = env::var("VTWASM_SECRET_KEY").unwrap_or_default();
-    let key = match (digits.as_str(), file, database) {
+    let key = match (digits.as_str(), &options.secret_key_file, database) {
         ("", None, Database::Postgres(_)) => return Ok(None),
         ("", Some(file), _) => Key::in_file(file),
         ("", None, Database::Sqlite(file)) => {
@@ -279,14 +290,40 @@ fn key(file: Option<&Path>, database: &Database) -> Result<Option<Key>> {
         }
         (digits, ..) => Key::parse(digits),
     };
-    let key = key.map_err(|error| {
-        let why = std::error::Error::source(&error)
-            .map(|why| format!(": {why}"))
-            .unwrap_or_default();
-        let hint = "name a file with --secret-key-file, or give VTWASM_SECRET_KEY";
-        Failure::usage(format!("{error}{why}")).hint(hint)
-    });
-    Ok(Some(key?))
+    let key = key.map_err(|error| wrong_key(&error, "--secret-key-file", "VTWASM_SECRET_KEY"))?;
+    let digits = env::var("VTWASM_OLD_SECRET_KEY").unwrap_or_default();
+    let old = match (digits.as_str(), &options.old_secret_key_file) {
+        ("", None) => return Ok(Some(key)),
+        // It is not made.
+        ("", Some(file)) => std::fs::read_to_string(file)
+            .map_err(|source| Error::Io {
+                action: format!("read the old key of secrets in {}", file.display()),
+                source,
+            })
+            .and_then(|digits| Key::parse(&digits)),
+        (digits, _) => Key::parse(digits),
+    };
+    let old = old.map_err(|error| wrong_key(&error, "--old-secret-key-file", "VTWASM_OLD_SECRET_KEY"))?;
+    Ok(Some(key.after(&old)))
+}
+
+fn wrong_key(error: &Error, flag: &str, variable: &str) -> Failure {
+    let why = std::error::Error::source(error)
+        .map(|why| format!(": {why}"))
+        .unwrap_or_default();
+    Failure::usage(format!("{error}{why}")).hint(format!("name a file with {flag}, or give {variable}"))
+}
+
+/// The folder of files, or of those that are in use where a bucket has them.
+fn folder(options: &ServeOptions, database: &Database) -> Result<Option<PathBuf>> {
+    match &options.files {
+        Some(files) if !files.contains("://") => Ok(Some(files.into())),
+        Some(_) => match options.storage.scratch.clone().or_else(|| beside(database)) {
+            Some(folder) => Ok(Some(folder)),
+            None => Ok(Some(data_folder()?.join("files"))),
+        },
+        None => Ok(beside(database)),
+    }
 }
 
 /// A folder for files beside a database that is a file.
@@ -306,7 +343,8 @@ fn data_folder() -> Result<PathBuf> {
     };
     let folder = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
     let folder = folder.ok_or_else(|| {
-        Failure::usage("there is no data folder: HOME is not set").hint("name a file: --database=FILE")
+        Failure::usage("there is no data folder: HOME is not set")
+            .hint("name a file: --database=FILE; or a folder: --scratch=DIR")
     })?;
     Ok(folder.join("vtwasm"))
 }
@@ -314,6 +352,9 @@ fn data_folder() -> Result<PathBuf> {
 fn explained(error: Error, options: &Options) -> anyhow::Error {
     let hint = match (&error, &options.database) {
         (Error::Io { .. }, _) => "choose another with --listen, --database or --files",
+        (Error::Storage { .. }, _) => {
+            "see --files, --s3-endpoint and --s3-region; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from --s3-credentials"
+        }
         (Error::Database(_), Database::Postgres(_)) => {
             "see that PostgreSQL runs there, and that the user may make tables"
         }
@@ -329,7 +370,7 @@ fn explained(error: Error, options: &Options) -> anyhow::Error {
     };
     let message = match &error {
         Error::Database(source) => format!("{what}: {source}"),
-        Error::Io { source, .. } => format!("{error}: {source}"),
+        Error::Io { source, .. } | Error::Storage { source, .. } => format!("{error}: {source}"),
         other => other.to_string(),
     };
     Failure::host(message).hint(hint).into()

@@ -37,6 +37,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Storage of files that is not on this machine.
+    #[error("cannot {action}")]
+    Storage {
+        /// What was being done.
+        action: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// Results of this library.

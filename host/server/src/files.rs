@@ -1,36 +1,61 @@
-//! Where the bytes of tenants' files are: in a folder, each under a name that is given once. Whose they are, and what
-//! they are called, the database knows (`store/files.rs`).
+//! Where the bytes of tenants' files are: in a folder or a bucket, each under a name that is given once. Whose they are,
+//! and what they are called, the database knows (`store/files.rs`).
 //!
-//! In the folder, `kept` has the files; `rooms` has a room for each process, with what it is receiving and with the
-//! folders of jobs that run. A room is locked by its process, so that another finds those that were left.
+//! In the folder, `kept` has the files, if no bucket has them; `rooms` has a room for each process, with what it is
+//! receiving and with the folders of jobs that run. A room is locked by its process, so that another finds those that
+//! were left.
 
+use crate::bucket::{Bucket, BucketAddress};
 use crate::error::{Error, Result};
 use crate::id;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use hyper::body::Bytes;
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, FileTimes, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::UNIX_EPOCH;
-use tokio::io::AsyncWriteExt;
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 /// A file that a job leaves is so deep at most, with its name.
 const LONGEST_PATH: usize = 1024;
+/// Bytes that are read at once.
+const PIECE: usize = 128 << 10;
+/// For a file to come from a bucket.
+const LONGEST_FETCH: Duration = Duration::from_secs(1800);
 
-/// A folder of files. Clones share everything.
+/// Tenants' files. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Files(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    kept: PathBuf,
+    kept: Kept,
     room: PathBuf,
     /// Held as long as the room is in use.
     lock: (File, PathBuf),
     /// Folders of jobs that have left nothing, for others: to make and remove one takes as long as a short job.
     spare: Mutex<Vec<Spare>>,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Folder(PathBuf),
+    Bucket(Bucket),
+}
+
+/// What a job is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    /// Where it finds it, below a folder.
+    pub(crate) path: String,
+    pub(crate) place: String,
+    pub(crate) hash: String,
 }
 
 /// A job's folder with an empty one for what it leaves, and how long that was when it was made.
@@ -53,13 +78,21 @@ impl Files {
     /// # Errors
     /// [`Error::Io`].
     pub fn in_folder(folder: &Path) -> Result<Files> {
-        let made = make(folder);
+        let kept = folder.join("kept");
+        let made = make_folder(&kept).and_then(|()| make(folder, Kept::Folder(kept)));
         let inner = made.map_err(failed(|| format!("keep files in {}", folder.display())))?;
         Ok(Files(Arc::new(inner)))
     }
 
-    fn at(&self, place: &str) -> PathBuf {
-        self.0.kept.join(place)
+    /// In this bucket; `folder` has them while jobs use them. Processes on one database share the bucket.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Storage`] if the bucket does not take files, [`Error::Invalid`] for what is none.
+    pub async fn in_bucket(address: &BucketAddress, folder: &Path) -> Result<Files> {
+        let bucket = Bucket::open(address).await?;
+        let made = make(folder, Kept::Bucket(bucket));
+        let inner = made.map_err(failed(|| format!("use files in {}", folder.display())))?;
+        Ok(Files(Arc::new(inner)))
     }
 
     /// Somewhere to put bytes that come.
@@ -76,25 +109,47 @@ impl Files {
 
     /// Gives what was received its place, for good.
     pub(crate) async fn keep(&self, received: Received, place: &str) -> Result<()> {
-        let to = self.at(place);
+        let to = match &self.0.kept {
+            Kept::Bucket(bucket) => return bucket.put(&received.own.0, place).await,
+            Kept::Folder(kept) => kept.join(place),
+        };
         let kept = on_disk(move || {
             let folder = to.parent().expect("a place is in a folder");
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            make_folder(folder)?;
             fs::rename(&received.own.0, &to)?;
             File::open(folder)?.sync_all()
         });
         kept.await.map_err(failed(|| "keep a file".into()))
     }
 
-    /// What is at a place, to be read.
-    pub(crate) async fn open(&self, place: &str) -> Result<tokio::fs::File> {
-        let opened = tokio::fs::File::open(self.at(place)).await;
-        opened.map_err(failed(|| format!("open the file {place}")))
+    /// What is at a place, piece by piece; not to its end, if its SHA-256 is another.
+    pub(crate) async fn open(
+        &self,
+        place: &str,
+        hash: &str,
+    ) -> Result<BoxStream<'static, io::Result<Bytes>>> {
+        let pieces = match &self.0.kept {
+            Kept::Bucket(bucket) => bucket.get(place).await?,
+            Kept::Folder(kept) => {
+                let file = tokio::fs::File::open(kept.join(place)).await;
+                let file = file.map_err(failed(|| format!("open the file {place}")))?;
+                stream::try_unfold(file, async |mut file| {
+                    let mut piece = Vec::with_capacity(PIECE);
+                    let read = file.read_buf(&mut piece).await?;
+                    Ok((read > 0).then_some((piece.into(), file)))
+                })
+                .boxed()
+            }
+        };
+        Ok(checked(pieces, place.to_owned(), hash.to_owned()))
     }
 
     /// Forgets what is at a place, if anything is.
     pub(crate) async fn remove(&self, place: &str) -> Result<()> {
-        let at = self.at(place);
+        let at = match &self.0.kept {
+            Kept::Bucket(bucket) => return bucket.remove(place).await,
+            Kept::Folder(kept) => kept.join(place),
+        };
         let removed = on_disk(move || match fs::remove_file(at) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -102,22 +157,57 @@ impl Files {
         removed.await.map_err(failed(|| "remove a file".into()))
     }
 
-    /// Shows what is at these places in `folder`, under these paths, without copying it. Nobody may write there.
-    pub(crate) async fn show(&self, folder: &Path, files: Vec<(String, String)>) -> Result<()> {
+    /// Shows these files in `folder`, without copying what is on this machine. Nobody may write there.
+    pub(crate) async fn show(&self, folder: &Path, files: Vec<Given>) -> Result<()> {
+        let kept = match &self.0.kept {
+            Kept::Folder(kept) => kept.clone(),
+            Kept::Bucket(_) => return self.fetch(folder, &files).await,
+        };
         let folder = folder.to_owned();
-        let files = files
-            .into_iter()
-            .map(|(path, place)| (folder.join(path), self.at(&place)));
-        let files = files.collect::<Vec<_>>();
         let shown = on_disk(move || {
             fs::create_dir(&folder)?;
-            for (path, kept) in files {
+            for file in files {
+                let path = folder.join(file.path);
                 fs::create_dir_all(path.parent().unwrap_or(&folder))?;
-                fs::hard_link(kept, path)?;
+                fs::hard_link(kept.join(file.place), path)?;
             }
             Ok(())
         });
         shown.await.map_err(failed(|| "give the job its files".into()))
+    }
+
+    async fn fetch(&self, folder: &Path, files: &[Given]) -> Result<()> {
+        let written = failed(|| "give the job its files".into());
+        let made = tokio::fs::create_dir(folder).await;
+        made.map_err(written)?;
+        for given in files {
+            let path = folder.join(&given.path);
+            let fetched = timeout(LONGEST_FETCH, self.fetch_one(&path, given)).await;
+            fetched.unwrap_or_else(|_| {
+                Err(Error::Storage {
+                    action: "read a file".into(),
+                    source: io::ErrorKind::TimedOut.into(),
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn fetch_one(&self, path: &Path, given: &Given) -> Result<()> {
+        let mut pieces = self.open(&given.place, &given.hash).await?;
+        let disk = || failed(|| "give the job its files".into());
+        if let Some(folder) = path.parent() {
+            tokio::fs::create_dir_all(folder).await.map_err(disk())?;
+        }
+        let mut file = tokio::fs::File::create_new(path).await.map_err(disk())?;
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|source| Error::Storage {
+                action: "read a file".into(),
+                source,
+            })?;
+            file.write_all(&piece).await.map_err(disk())?;
+        }
+        file.flush().await.map_err(disk())
     }
 
     /// A folder for a job, with nothing in it.
@@ -136,6 +226,33 @@ impl Files {
             files: self.clone(),
         })
     }
+}
+
+/// The pieces, of which the last comes only if all of them are what they are to be.
+fn checked(
+    pieces: BoxStream<'static, io::Result<Bytes>>,
+    place: String,
+    hash: String,
+) -> BoxStream<'static, io::Result<Bytes>> {
+    let begin = (pieces.fuse(), Sha256::new(), None::<Bytes>);
+    let checked = stream::try_unfold(begin, move |(mut pieces, mut sum, mut held)| {
+        let (place, hash) = (place.clone(), hash.clone());
+        async move {
+            while let Some(piece) = pieces.try_next().await? {
+                sum.update(&piece);
+                if let Some(before) = held.replace(piece) {
+                    return Ok(Some((before, (pieces, sum, held))));
+                }
+            }
+            if id::hex(&sum.clone().finalize()) != hash {
+                tracing::error!(place, hash, "a file is damaged: its content has another hash");
+                let damaged = "the file is damaged: its content has another hash";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, damaged));
+            }
+            Ok(held.take().map(|last| (last, (pieces, sum, None))))
+        }
+    });
+    checked.boxed()
 }
 
 /// Bytes on their way, at the end of which they have a name.
@@ -349,11 +466,13 @@ fn remove(folder: &Path) {
     }
 }
 
-fn make(folder: &Path) -> io::Result<Inner> {
-    let (kept, rooms) = (folder.join("kept"), folder.join("rooms"));
-    for folder in [&kept, &rooms] {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
+fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn make(folder: &Path, kept: Kept) -> io::Result<Inner> {
+    let rooms = folder.join("rooms");
+    make_folder(&rooms)?;
     remove_abandoned(&rooms)?;
     loop {
         let room = rooms.join(id::new("process"));

@@ -5,7 +5,7 @@
 //! - [`api`]: HTTP, and who may ask for what;
 //! - [`job`], [`schedule`], [`tenant`], [`secret`]: what is asked for, and what is told;
 //! - [`store`]: where it is kept; [`store::queue`](store) decides who is next;
-//! - [`files`]: where the bytes of tenants' files are;
+//! - [`files`], [`bucket`]: where the bytes of tenants' files are;
 //! - [`packages`]: those that jobs ask for;
 //! - [`worker`]: takes jobs while it has slots, keeps its leases, drains;
 //! - [`run`]: one job in its sandbox; [`session`]: one that stays; [`snapshot`]: what some start from; [`output`]: what it writes, on its way into the store;
@@ -19,6 +19,7 @@
 )]
 
 mod api;
+mod bucket;
 mod counts;
 mod error;
 mod files;
@@ -44,6 +45,7 @@ mod wake;
 mod worker;
 
 pub use api::{openapi, router};
+pub use bucket::BucketAddress;
 pub use error::{Error, Result};
 pub use files::Files;
 pub use job::{

@@ -1,7 +1,7 @@
 //! One job in a sandbox of its own.
 
 use crate::error::{Error, Result};
-use crate::files::Room;
+use crate::files::{Given, Room};
 use crate::job::{JobFile, MOST_FILES, StoredFile, Submission, Usage, is_of_start};
 use crate::output::{Stream, streams};
 use crate::packages::Folder;
@@ -10,6 +10,7 @@ use crate::store::{Claimed, End, Store, Verdict};
 use crate::tenant::Rules;
 use crate::timeline::{CHANGES, JobTimeline};
 use serde::de::IgnoredAny;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -28,6 +29,8 @@ const PROGRAM: &str = include_str!("job.py");
 pub(crate) const MODULE: &str = "vtwasm_job";
 /// A killed run's streams are closed by tasks that may still be writing.
 const CLOSING: Duration = Duration::from_secs(5);
+/// Before a job is given back whose files are somewhere that does not answer: it may be the next again.
+const AWAY: Duration = Duration::from_secs(3);
 
 /// Python, with what each job needs in it already.
 #[derive(Clone)]
@@ -52,8 +55,8 @@ impl Start {
     }
 
     /// The snapshot at this place; none if it cannot be used, and its code is to run before the job's.
-    async fn asked_for(&self, store: &Store, place: &str, site: &Site) -> Result<Option<Snapshot>> {
-        let snapshot = self.at_hand.get(store, &self.python, place).await?;
+    async fn asked_for(&self, store: &Store, given: &Given, site: &Site) -> Result<Option<Snapshot>> {
+        let snapshot = self.at_hand.get(store, &self.python, given).await?;
         Ok(snapshot.map(|snapshot| match site {
             Some(site) => snapshot.with_folder_at(&site.host, &site.guest),
             None => snapshot,
@@ -252,7 +255,10 @@ pub(crate) async fn in_time<T>(
 async fn prepared(start: &Start, store: &Store, job: &Claimed) -> Result<(Needed, Option<Place>), End> {
     let needed = needed(start, store, job).await?;
     let place = Place::new(store, job).await;
-    Ok((needed, place.map_err(without)?))
+    match place {
+        Ok(place) => Ok((needed, place)),
+        Err(error) => Err(without_files(error).await),
+    }
 }
 
 /// What a job needs. Or how it ends without.
@@ -263,35 +269,57 @@ pub(crate) async fn needed(start: &Start, store: &Store, job: &Claimed) -> Resul
             Some(lock) => Some(Arc::new(store.packages()?.folder(lock.clone()).await?)),
             None => None,
         };
-        let place = match &job.submission.snapshot {
-            Some(_) => store
-                .given(&job.id, "snapshot")
-                .await?
-                .pop()
-                .map(|(_, place)| place),
+        let given = match &job.submission.snapshot {
+            Some(_) => store.given(&job.id, "snapshot").await?.pop(),
             None => None,
         };
-        let snapshot = match &place {
-            Some(place) => start.asked_for(store, place, &site).await?,
+        let snapshot = match &given {
+            Some(given) => start.asked_for(store, given, &site).await?,
             None => None,
         };
         Ok(Needed {
             secrets,
             site,
             snapshot,
-            place,
+            place: given.map(|given| given.place),
         })
     };
-    needed.await.map_err(without)
+    match needed.await {
+        Ok(needed) => Ok(needed),
+        Err(error) => Err(without_files(error).await),
+    }
+}
+
+/// How a job ends that cannot have what it needs; after a pause, if storage is away: the job may be the next again.
+async fn without_files(error: Error) -> End {
+    let is_stored = matches!(error, Error::Storage { .. });
+    let end = without(error);
+    if is_stored && end.verdict == Verdict::GivenBack {
+        sleep(AWAY).await;
+    }
+    end
 }
 
 /// How a job ends that cannot have what it needs.
 fn without(error: Error) -> End {
+    let given_back = |why: &str| End {
+        verdict: Verdict::GivenBack,
+        ..failed(why.into())
+    };
     match error {
-        Error::Database(_) => End {
-            verdict: Verdict::GivenBack,
-            ..failed("what it needs could not be read from the database".into())
-        },
+        Error::Database(_) => given_back("what it needs could not be read from the database"),
+        Error::Storage { source, .. } => {
+            tracing::warn!(
+                error = &source as &dyn std::error::Error,
+                "a job has not its files"
+            );
+            match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidData => {
+                    failed("a file that it is given is lost or damaged: put it again".into())
+                }
+                _ => given_back("its files could not be read"),
+            }
+        }
         Error::Io { .. } => failed(chain(&error)),
         error => failed(error.to_string()),
     }
@@ -363,7 +391,14 @@ async fn with_files(end: End, store: &Store, job: &Claimed, place: Option<&Place
         for (path, file) in place.room.left(MOST_FILES, most.unwrap_or(u64::MAX)).await? {
             let file = store.put_file(&job.tenant, file).await;
             let StoredFile { sha256, bytes } = file.map_err(|error| match error {
-                Error::Database(_) | Error::Io { .. } => "its files could not be kept".to_owned(),
+                Error::Database(_) | Error::Io { .. } | Error::Storage { .. } => {
+                    tracing::warn!(
+                        job = job.id,
+                        error = &error as &dyn std::error::Error,
+                        "a job's files are lost"
+                    );
+                    "its files could not be kept".to_owned()
+                }
                 error => error.to_string(),
             })?;
             kept.push(JobFile { path, sha256, bytes });
@@ -436,7 +471,7 @@ async fn make(
                 snapshot: Some(file),
                 ..exited(0, Said::default())
             },
-            Err(error @ Error::Database(_)) => without(error),
+            Err(error @ (Error::Database(_) | Error::Storage { .. })) => without_files(error).await,
             Err(error) => failed(chain(&error)),
         },
         Ok(Err(vtwasm::Error::NoSnapshot { outcome, .. })) => match outcome {

@@ -23,9 +23,13 @@ pub struct Secret {
     pub changed: Time,
 }
 
-/// What seals secrets. Clones share everything, and it is not shown.
+/// What seals secrets, and those that sealed them before. Clones share everything, and it is not shown.
 #[derive(Clone)]
-pub struct Key(Arc<LessSafeKey>);
+pub struct Key {
+    own: Arc<LessSafeKey>,
+    /// They only open.
+    old: Vec<Arc<LessSafeKey>>,
+}
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,7 +46,16 @@ impl Key {
         let key = unhex(text.trim()).and_then(|bytes| UnboundKey::new(&CHACHA20_POLY1305, &bytes).ok());
         let wrong =
             || Error::Invalid("a key of secrets is 64 hexadecimal digits: openssl rand -hex 32".into());
-        Ok(Key(Arc::new(LessSafeKey::new(key.ok_or_else(wrong)?))))
+        Ok(Key {
+            own: Arc::new(LessSafeKey::new(key.ok_or_else(wrong)?)),
+            old: Vec::new(),
+        })
+    }
+
+    /// What another has sealed is opened as well, so that it can be changed for this one.
+    pub fn after(mut self, old: &Key) -> Key {
+        self.old.push(old.own.clone());
+        self
     }
 
     /// The one in a file, which is made if it is not there and can be read by its owner only.
@@ -64,7 +77,7 @@ impl Key {
     pub(crate) fn seal(&self, place: &str, value: &str) -> Result<String> {
         let nonce = random::<NONCE_LEN>();
         let mut bytes = value.as_bytes().to_vec();
-        let tag = self.0.seal_in_place_separate_tag(
+        let tag = self.own.seal_in_place_separate_tag(
             Nonce::assume_unique_for_key(nonce),
             Aad::from(place.as_bytes()),
             &mut bytes,
@@ -75,15 +88,22 @@ impl Key {
 
     /// Nothing, if it was sealed by another key or for another place.
     pub(crate) fn open(&self, place: &str, sealed: &str) -> Option<String> {
-        let mut bytes = unhex(sealed)?;
-        let (nonce, rest) = bytes.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let value = self
-            .0
-            .open_in_place(nonce, Aad::from(place.as_bytes()), rest)
-            .ok()?;
-        String::from_utf8(value.to_vec()).ok()
+        let mut keys = std::iter::once(&self.own).chain(&self.old);
+        keys.find_map(|key| open(key, place, sealed))
     }
+
+    /// Whether it was sealed by this key, and not by one before.
+    pub(crate) fn has_sealed(&self, place: &str, sealed: &str) -> bool {
+        open(&self.own, place, sealed).is_some()
+    }
+}
+
+fn open(key: &LessSafeKey, place: &str, sealed: &str) -> Option<String> {
+    let mut bytes = unhex(sealed)?;
+    let (nonce, rest) = bytes.split_at_mut_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let value = key.open_in_place(nonce, Aad::from(place.as_bytes()), rest).ok()?;
+    String::from_utf8(value.to_vec()).ok()
 }
 
 /// Whole or not at all, and not over one that another process has made meanwhile.
@@ -128,6 +148,9 @@ mod tests {
         assert_ne!(sealed, key.seal("tenant name", "väl\0ue").unwrap());
         assert_eq!(key.open("tenant other", &sealed), None);
         assert_eq!(other.open("tenant name", &sealed), None);
+        let both = other.after(&key);
+        assert_eq!(both.open("tenant name", &sealed).as_deref(), Some("väl\0ue"));
+        assert!(!both.has_sealed("tenant name", &sealed) && key.has_sealed("tenant name", &sealed));
         for wrong in [
             "",
             "zz",

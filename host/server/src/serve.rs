@@ -1,6 +1,7 @@
 //! The service: a database, an API, a worker, together in one process or each in its own.
 
 use crate::api;
+use crate::bucket::BucketAddress;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::linger::Linger;
@@ -63,8 +64,10 @@ pub struct Options {
     pub worker: WorkerOptions,
     /// What seals secrets; all processes need the same.
     pub key: Option<Key>,
-    /// A folder for files; all processes need the same.
+    /// A folder for files; all processes need the same, unless a bucket has them.
     pub files: Option<PathBuf>,
+    /// Has the files in place of the folder, which is where they are while jobs use them.
+    pub bucket: Option<BucketAddress>,
     /// How packages are had; without, jobs have none.
     pub packages: Option<PackageSource>,
     /// How long what is done with is kept.
@@ -84,7 +87,7 @@ impl Service {
     /// Opens the database and the port. `python` is not asked for by one that runs no jobs.
     ///
     /// # Errors
-    /// [`Error::Database`], [`Error::Io`].
+    /// [`Error::Database`], [`Error::Io`], [`Error::Storage`].
     pub async fn open(options: &Options, python: impl FnOnce() -> Result<Python>) -> Result<Service> {
         let store = match &options.database {
             Database::Sqlite(file) => {
@@ -100,9 +103,10 @@ impl Service {
             Some(key) => store.with_key(key.clone()),
             None => store,
         };
-        let store = match &options.files {
-            Some(folder) => store.with_files(Files::in_folder(folder)?),
-            None => store,
+        let store = match (&options.files, &options.bucket) {
+            (Some(folder), Some(bucket)) => store.with_files(Files::in_bucket(bucket, folder).await?),
+            (Some(folder), None) => store.with_files(Files::in_folder(folder)?),
+            (None, _) => store,
         };
         let store = match &options.packages {
             Some(packages) => store.with_packages(packages.clone()),
@@ -155,6 +159,7 @@ impl Service {
             Role::Worker => api::health_router(self.state.clone()),
             _ => api::router(self.state.clone()),
         };
+        let resealing = tokio::spawn(reseal(self.state.store().clone()));
         let (closing, closed) = watch::channel(());
         let answering = tokio::spawn(answer(self.listener, router, closed));
         let leave = async {
@@ -171,6 +176,7 @@ impl Service {
         }
         drop(closing);
         let _ = answering.await;
+        let _ = resealing.await;
     }
 }
 
@@ -188,6 +194,25 @@ async fn first_tenant(store: &Store) -> Result<Option<String>> {
         // Another process was faster.
         Err(Error::Conflict(_)) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Secrets that the key before had sealed are sealed by the key.
+async fn reseal(store: Store) {
+    match store.reseal().await {
+        Ok([0, 0]) => {}
+        Ok([secrets, 0]) => tracing::info!(secrets, "sealed anew what the old key had sealed"),
+        Ok([secrets, closed]) => {
+            tracing::warn!(
+                secrets,
+                closed,
+                "some secrets are sealed by neither key: they are to be set anew"
+            );
+        }
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "cannot seal secrets anew"
+        ),
     }
 }
 

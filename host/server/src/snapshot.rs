@@ -1,13 +1,14 @@
 //! Snapshots: interpreters in which a tenant's packages are imported, or code of theirs has run, for jobs to start from.
 
 use crate::error::{Error, Result};
+use crate::files::Given;
 use crate::job::{self, Limits, Submission};
 use crate::store::Store;
 use crate::time::Time;
+use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt::Write;
-use tokio::io::AsyncReadExt;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
@@ -104,13 +105,19 @@ struct Loaded {
 
 impl AtHand {
     /// The snapshot whose file is at this place; none if it is another Python's.
-    pub(crate) async fn get(&self, store: &Store, python: &Python, place: &str) -> Result<Option<Snapshot>> {
+    pub(crate) async fn get(
+        &self,
+        store: &Store,
+        python: &Python,
+        given: &Given,
+    ) -> Result<Option<Snapshot>> {
+        let place = &given.place;
         // Held while one is loaded: who else wants it would load it as well.
         let mut all = self.0.lock().await;
-        let known = all.iter().position(|loaded| loaded.place == place);
+        let known = all.iter().position(|loaded| loaded.place == *place);
         let loaded = match known.and_then(|index| all.remove(index)) {
             Some(loaded) => loaded,
-            None => Loaded::read(store, python, place).await?,
+            None => Loaded::read(store, python, given).await?,
         };
         let snapshot = loaded.snapshot.clone();
         all.push_back(loaded);
@@ -122,14 +129,19 @@ impl AtHand {
 }
 
 impl Loaded {
-    async fn read(store: &Store, python: &Python, place: &str) -> Result<Loaded> {
-        let failed = |source| Error::Io {
-            action: "read a snapshot".into(),
-            source,
-        };
+    async fn read(store: &Store, python: &Python, Given { place, hash, .. }: &Given) -> Result<Loaded> {
         let mut bytes = Vec::new();
-        let mut file = store.files()?.open(place).await?.take(LARGEST as u64);
-        file.read_to_end(&mut bytes).await.map_err(failed)?;
+        let mut pieces = store.files()?.open(place, hash).await?;
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|source| Error::Storage {
+                action: "read a snapshot".into(),
+                source,
+            })?;
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > LARGEST {
+                break;
+            }
+        }
         let (python, length) = (python.clone(), bytes.len());
         let read = spawn_blocking(move || Snapshot::from_bytes(&python, &bytes)).await;
         let snapshot = match read {
@@ -141,7 +153,7 @@ impl Loaded {
             Err(_) => None,
         };
         Ok(Loaded {
-            place: place.to_owned(),
+            place: place.clone(),
             snapshot,
             bytes: length,
         })

@@ -2,6 +2,7 @@
 
 mod client;
 mod events;
+mod operation;
 #[path = "../../../server/tests/suite/postgres.rs"]
 mod postgres;
 mod storm;

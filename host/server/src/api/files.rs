@@ -14,12 +14,11 @@ use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
@@ -32,8 +31,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Files of one tenant on their way at once: what has no name yet is in no quota.
 const AT_ONCE: usize = 4;
 const PAGE: i64 = 1000;
-/// Bytes that are read at once.
-const PIECE: usize = 128 << 10;
 
 /// How many files of each tenant are on their way.
 #[derive(Clone, Default)]
@@ -267,12 +264,7 @@ async fn answer(state: &State, tenant: &str, hash: &str, headers: &HeaderMap) ->
     if etag::is_known(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, about).into_response());
     }
-    let (file, bytes) = state.store.open_file(tenant, hash).await?;
-    let pieces = stream::try_unfold(file, async |mut file| {
-        let mut piece = Vec::with_capacity(PIECE);
-        let read = file.read_buf(&mut piece).await?;
-        Ok::<_, std::io::Error>((read > 0).then_some((piece, file)))
-    });
+    let (pieces, bytes) = state.store.open_file(tenant, hash).await?;
     // It is what a tenant wrote, and no page of this service.
     let about = about.into_iter().chain([
         (header::CONTENT_LENGTH, bytes.to_string()),
@@ -280,7 +272,7 @@ async fn answer(state: &State, tenant: &str, hash: &str, headers: &HeaderMap) ->
         (header::CONTENT_DISPOSITION, "attachment".into()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".into()),
     ]);
-    let mut response = Body::from_stream(pieces.into_stream()).into_response();
+    let mut response = Body::from_stream(pieces).into_response();
     for (name, value) in about {
         let value = value.parse().expect("it is ASCII");
         response.headers_mut().insert(name, value);

@@ -6,17 +6,26 @@
 use super::{Store, Work, int, json, text};
 use crate::counts::Sweeps;
 use crate::error::{Error, Result};
-use crate::files::{Files, Received};
+use crate::files::{Files, Given, Received};
 use crate::id;
 use crate::job::{JobFile, ListedFile, StoredFile};
 use crate::time::Time;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use hyper::body::Bytes;
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use std::collections::BTreeSet;
+use std::io;
 use std::time::Duration;
+
+/// What is in a file.
+pub(crate) type Pieces = BoxStream<'static, io::Result<Bytes>>;
 
 /// So many are removed at once.
 const AT_ONCE: i64 = 500;
+/// Of these, at the same time: a bucket is far away.
+const REMOVED_AT_ONCE: usize = 16;
 /// After which what is being put is given up.
 const PUTTING: i64 = 3_600_000;
 
@@ -148,13 +157,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`], for other tenants' files too.
-    pub(crate) async fn open_file(&self, tenant: &str, hash: &str) -> Result<(tokio::fs::File, i64)> {
+    pub(crate) async fn open_file(&self, tenant: &str, hash: &str) -> Result<(Pieces, i64)> {
         let query = self.query("SELECT place, bytes FROM files WHERE tenant = $1 AND hash = $2");
         let query = query.bind(tenant.to_owned()).bind(hash.to_owned());
         let row = query.fetch_optional(&self.readers).await?;
         let row = row.ok_or(Error::NotFound("file"))?;
         Ok((
-            self.files()?.open(&text(&row, "place")?).await?,
+            self.files()?.open(&text(&row, "place")?, hash).await?,
             int(&row, "bytes")?,
         ))
     }
@@ -266,18 +275,24 @@ impl Store {
         text(&row.ok_or(Error::NotFound("timeline"))?, "hash")
     }
 
-    /// The places of what a job is given, by path.
-    pub(crate) async fn given(&self, job: &str, role: &'static str) -> Result<Vec<(String, String)>> {
+    /// What a job is given.
+    pub(crate) async fn given(&self, job: &str, role: &'static str) -> Result<Vec<Given>> {
         let rows = self
             .query(
-                "SELECT j.path AS path, f.place AS place FROM job_files j
+                "SELECT j.path AS path, f.place AS place, f.hash AS hash FROM job_files j
                  JOIN files f ON f.tenant = j.tenant AND f.hash = j.hash WHERE j.job = $1 AND j.role = $2",
             )
             .bind(job.to_owned())
             .bind(role)
             .fetch_all(&self.readers)
             .await?;
-        let file = |row: &AnyRow| Ok((text(row, "path")?, text(row, "place")?));
+        let file = |row: &AnyRow| {
+            Ok(Given {
+                path: text(row, "path")?,
+                place: text(row, "place")?,
+                hash: text(row, "hash")?,
+            })
+        };
         rows.iter().map(file).collect()
     }
 
@@ -413,9 +428,15 @@ impl Store {
             .await?;
         let places = rows.iter().map(|row| text(row, "place"));
         let places = places.collect::<Result<Vec<_>>>()?;
-        for place in &places {
-            self.files()?.remove(place).await?;
-        }
+        let files = self.files()?.clone();
+        let removed = stream::iter(places.clone()).map(move |place| {
+            let files = files.clone();
+            async move { files.remove(&place).await }
+        });
+        removed
+            .buffer_unordered(REMOVED_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
         if !places.is_empty() {
             let query = self.query("DELETE FROM leftovers WHERE place IN $ids");
             query.bind(json(&places)?).execute(&self.writers).await?;

@@ -113,6 +113,60 @@ impl Store {
         };
         names.iter().map(open).collect()
     }
+
+    /// Seals by the key what the one before it has sealed: how many, and how many neither opens. Others may do so as well,
+    /// and set secrets meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn reseal(&self) -> Result<[usize; 2]> {
+        let Some(key) = &self.key else {
+            return Ok([0; 2]);
+        };
+        let ([mut resealed, mut closed], mut after) = ([0; 2], [String::new(), String::new()]);
+        loop {
+            let [tenant, name] = after.clone();
+            let rows = self
+                .query(
+                    "SELECT tenant, name, sealed FROM secrets WHERE tenant > $1 OR (tenant = $1 AND name > $2)
+                     ORDER BY tenant, name LIMIT $3",
+                )
+                .bind(tenant)
+                .bind(name)
+                .bind(MOST)
+                .fetch_all(&self.readers)
+                .await?;
+            for row in &rows {
+                let (tenant, name, sealed) = (text(row, "tenant")?, text(row, "name")?, text(row, "sealed")?);
+                let place = place(&tenant, &name);
+                if !key.has_sealed(&place, &sealed) {
+                    match key.open(&place, &sealed) {
+                        Some(value) => {
+                            resealed += 1;
+                            self.replace_sealed([&tenant, &name], &sealed, key.seal(&place, &value)?)
+                                .await?;
+                        }
+                        None => closed += 1,
+                    }
+                }
+                after = [tenant, name];
+            }
+            if (rows.len() as i64) < MOST {
+                return Ok([resealed, closed]);
+            }
+        }
+    }
+
+    async fn replace_sealed(&self, [tenant, name]: [&str; 2], old: &str, new: String) -> Result<()> {
+        self.query("UPDATE secrets SET sealed = $1 WHERE tenant = $2 AND name = $3 AND sealed = $4")
+            .bind(new)
+            .bind(tenant.to_owned())
+            .bind(name.to_owned())
+            .bind(old.to_owned())
+            .execute(&self.writers)
+            .await?;
+        Ok(())
+    }
 }
 
 /// What a value is sealed for. Neither has a space in it.

@@ -104,10 +104,7 @@ async fn a_run_that_was_given_up_is_ended(place: Place) {
     let id = submitted(&store, "a", "import time\nwhile True: time.sleep(0.01)").await;
     when(&store, "a", &id, is(State::Started)).await;
     // Somebody else has taken the job: what a database says that was away for a while.
-    let url = match &place {
-        Place::Sqlite(folder) => format!("sqlite://{}", folder.path().join("jobs.db").display()),
-        Place::Postgres(url) => url.clone(),
-    };
+    let url = place.url();
     let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&url)
         .await
         .unwrap();

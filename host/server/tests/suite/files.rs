@@ -1,8 +1,8 @@
 //! Files: what tenants put, what jobs are given, and what they leave.
 
 use crate::http::{Running, serve};
-use crate::on_both;
-use crate::place::{Place, Working, code, over, submitted, text};
+use crate::place::{Place, Working, code, count, over, submitted, text};
+use crate::{on_both, on_storage};
 use hyper::Method;
 use serde_json::json;
 use std::path::Path;
@@ -29,16 +29,6 @@ impl Running {
     }
 }
 
-/// How many files there are below a folder.
-fn count(folder: &Path) -> usize {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let below = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
-        true => count(&entry.path()),
-        false => 1,
-    });
-    below.sum()
-}
-
 async fn a_file_is_put_once_and_got_by_its_hash(place: Place) {
     let service = serve(&place, Role::Api).await;
     let token = &service.token;
@@ -46,7 +36,7 @@ async fn a_file_is_put_once_and_got_by_its_hash(place: Place) {
     assert_eq!((status, hash.len()), (200, 64));
     assert_eq!(service.put(token, "tea").await, (200, hash.clone()));
     assert_eq!(service.put(token, "").await, (200, NOTHING.into()));
-    assert_eq!(count(&place.files().join("kept")), 2);
+    assert_eq!(place.kept().await, 2);
     let path = format!("/v1/files/{hash}");
     let got = service.get(&path).await;
     assert_eq!((got.status, got.text.as_str()), (200, "tea"));
@@ -93,7 +83,7 @@ async fn a_file_is_put_once_and_got_by_its_hash(place: Place) {
     }
     assert_eq!(service.ask(Method::DELETE, &path, token, "").await.status, 204);
     assert_eq!(service.get(&path).await.status, 404);
-    assert_eq!(count(&place.files().join("kept")), 1);
+    assert_eq!(place.kept().await, 1);
     service.leave().await;
 }
 
@@ -142,7 +132,7 @@ async fn knowing_a_hash_gives_nothing_of_another_tenant_s(place: Place) {
     }
     // Each has its own.
     assert_eq!(service.put(&other, "tea").await, (200, hash));
-    assert_eq!(count(&place.files().join("kept")), 2);
+    assert_eq!(place.kept().await, 2);
     service.leave().await;
 }
 
@@ -284,7 +274,7 @@ async fn a_tenant_has_no_more_files_than_its_quota(place: Place) {
     let account = service.get("/v1/tenants/default").await.json();
     assert_eq!(account["stored"], 1000);
     store.sweep_files(Duration::from_secs(3600)).await.unwrap();
-    assert_eq!(count(&place.files().join("kept")), 2);
+    assert_eq!(place.kept().await, 2);
     service.leave().await;
 }
 
@@ -395,11 +385,7 @@ async fn a_file_that_no_job_has_goes_after_some_time_and_one_that_a_job_has_stay
         .submit(&json!({"source": "pass", "files": {"x": had}}))
         .await;
     store.sweep_files(Duration::from_secs(3600)).await.unwrap();
-    assert_eq!(
-        count(&place.files().join("kept")),
-        2,
-        "they were used a moment ago"
-    );
+    assert_eq!(place.kept().await, 2, "they were used a moment ago");
     tokio::time::sleep(Duration::from_millis(20)).await;
     // Two at once, as two processes would.
     let again = place.open().await;
@@ -408,7 +394,7 @@ async fn a_file_that_no_job_has_goes_after_some_time_and_one_that_a_job_has_stay
         again.sweep_files(Duration::ZERO)
     );
     assert!(first.unwrap() + second.unwrap() >= 1);
-    assert_eq!(count(&place.files().join("kept")), 1);
+    assert_eq!(place.kept().await, 1);
     let status = async |hash: &str| service.get(&format!("/v1/files/{hash}")).await.status;
     assert_eq!((status(&had).await, status(&other).await), (200, 404));
     assert_eq!(service.put(&service.token, "milk").await, (200, other.clone()));
@@ -418,10 +404,7 @@ async fn a_file_that_no_job_has_goes_after_some_time_and_one_that_a_job_has_stay
 }
 
 async fn a_service_without_a_folder_says_so(place: Place) {
-    let store = match &place {
-        Place::Sqlite(folder) => Store::sqlite(&folder.path().join("jobs.db")).await.unwrap(),
-        Place::Postgres(url) => Store::postgres(url).await.unwrap(),
-    };
+    let store = place.open_bare().await;
     store.add_tenant("a", &Quotas::default()).await.unwrap();
     let job = Submission {
         files: [("x".into(), NOTHING.into())].into(),
@@ -448,4 +431,14 @@ on_both! {
     the_last_attempt_s_files_are_the_job_s
     a_file_that_no_job_has_goes_after_some_time_and_one_that_a_job_has_stays
     a_service_without_a_folder_says_so
+}
+
+on_storage! {
+    a_file_is_put_once_and_got_by_its_hash
+    knowing_a_hash_gives_nothing_of_another_tenant_s
+    a_job_reads_what_it_is_given_and_what_it_leaves_is_kept
+    a_tenant_has_no_more_files_than_its_quota
+    a_job_leaves_no_more_than_its_rules_allow
+    the_last_attempt_s_files_are_the_job_s
+    a_file_that_no_job_has_goes_after_some_time_and_one_that_a_job_has_stays
 }

@@ -6,6 +6,7 @@ mod etags;
 mod faults;
 mod figures;
 mod files;
+mod hostile;
 mod http;
 mod migrations;
 mod otlp;
@@ -17,6 +18,7 @@ mod running;
 mod schedules;
 mod sessions;
 mod snapshots;
+mod storage;
 mod tenants;
 mod timelines;
 mod trouble;
@@ -40,3 +42,16 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// Each of these on files in a bucket.
+macro_rules! on_storage {
+    ($($test:ident)*) => {
+        mod bucket {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(crate::place::Place::bucket().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_storage;

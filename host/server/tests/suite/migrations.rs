@@ -9,10 +9,7 @@ use vtwasm_server::{Quotas, State};
 
 async fn a_database_of_the_first_version_goes_on_with_what_is_in_it(place: Place) {
     sqlx::any::install_default_drivers();
-    let url = match &place {
-        Place::Sqlite(folder) => format!("sqlite://{}?mode=rwc", folder.path().join("jobs.db").display()),
-        Place::Postgres(url) => url.clone(),
-    };
+    let url = place.url();
     let pool = AnyPool::connect(&url).await.unwrap();
     let first = include_str!("../../src/store/schema_1.sql").into_sql_str();
     let first = Migration::new(1, "first".into(), MigrationType::Simple, first, false);

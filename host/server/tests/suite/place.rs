@@ -1,18 +1,22 @@
 //! A database of a test's own, and who works on it.
 
-use crate::postgres;
-use std::path::PathBuf;
+use crate::{postgres, storage};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use vtwasm::{Artifact, Engine, Python};
-use vtwasm_server::{Files, Job, Quotas, Result, State, Store, Submission, Worker, WorkerOptions};
+use vtwasm_server::{
+    BucketAddress, Files, Job, Quotas, Result, State, Store, Submission, Worker, WorkerOptions,
+};
 
 pub enum Place {
     Sqlite(TempDir),
     Postgres(String),
+    /// SQLite, with files in a bucket.
+    Bucket(TempDir, BucketAddress),
 }
 
 impl Place {
@@ -24,26 +28,66 @@ impl Place {
         Place::Postgres(postgres::database().await)
     }
 
+    pub async fn bucket() -> Place {
+        Place::Bucket(tempfile::tempdir().unwrap(), storage::address().await)
+    }
+
     /// As another process would open it.
     pub async fn open(&self) -> Store {
-        let store = match self {
-            Place::Sqlite(folder) => Store::sqlite(&folder.path().join("jobs.db")).await.unwrap(),
-            Place::Postgres(url) => Store::postgres(url).await.unwrap(),
+        let files = match self.address() {
+            Some(address) => Files::in_bucket(&address, &self.files()).await,
+            None => Files::in_folder(&self.files()),
         };
-        store.with_files(Files::in_folder(&self.files()).unwrap())
+        self.open_bare().await.with_files(files.unwrap())
+    }
+
+    /// Without files.
+    pub async fn open_bare(&self) -> Store {
+        match self {
+            Place::Sqlite(folder) | Place::Bucket(folder, _) => {
+                Store::sqlite(&folder.path().join("jobs.db")).await.unwrap()
+            }
+            Place::Postgres(url) => Store::postgres(url).await.unwrap(),
+        }
+    }
+
+    /// The database, for who works on it behind the store's back.
+    pub fn url(&self) -> String {
+        match self {
+            Place::Sqlite(folder) | Place::Bucket(folder, _) => {
+                format!("sqlite://{}?mode=rwc", folder.path().join("jobs.db").display())
+            }
+            Place::Postgres(url) => url.clone(),
+        }
+    }
+
+    /// The bucket that has its files, if one has.
+    pub fn address(&self) -> Option<BucketAddress> {
+        match self {
+            Place::Bucket(_, address) => Some(address.clone()),
+            _ => None,
+        }
+    }
+
+    /// How many files are kept.
+    pub async fn kept(&self) -> usize {
+        match self {
+            Place::Bucket(_, address) => storage::count(address).await,
+            _ => count(&self.files().join("kept")),
+        }
     }
 
     /// Where its files are kept.
     pub fn files(&self) -> PathBuf {
         match self {
-            Place::Sqlite(folder) => folder.path().join("files"),
+            Place::Sqlite(folder) | Place::Bucket(folder, _) => folder.path().join("files"),
             Place::Postgres(url) => postgres::folder().join(url.rsplit('/').next().unwrap()),
         }
     }
 
     /// Sees that `secret` is in no file of the database, where that is files.
     pub fn is_without(&self, secret: &str) {
-        let Place::Sqlite(folder) = self else {
+        let (Place::Sqlite(folder) | Place::Bucket(folder, _)) = self else {
             return;
         };
         for file in std::fs::read_dir(folder.path()).unwrap() {
@@ -65,6 +109,16 @@ impl Place {
         }
         store
     }
+}
+
+/// How many files there are below a folder.
+pub fn count(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let below = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
+        true => count(&entry.path()),
+        false => 1,
+    });
+    below.sum()
 }
 
 pub fn python() -> Python {

@@ -11,10 +11,7 @@ use vtwasm_server::{Missed, NewSchedule, Quotas, Role, Schedule, Scope, State, S
 
 /// Changes what is in the database, behind the store's back.
 pub async fn change(place: &Place, statement: &str) {
-    let url = match place {
-        Place::Sqlite(folder) => format!("sqlite://{}", folder.path().join("jobs.db").display()),
-        Place::Postgres(url) => url.clone(),
-    };
+    let url = place.url();
     let pool = AnyPool::connect(&url).await.unwrap();
     let changed = sqlx::query(AssertSqlSafe(statement.to_owned()))
         .execute(&pool)

@@ -302,16 +302,10 @@ async fn no_job_is_lost_while_the_disk_of_postgresql_is_full() {
     server.kill();
 }
 
-fn address(place: &Place) -> String {
-    match place {
-        Place::Sqlite(folder) => format!("sqlite://{}", folder.path().join("jobs.db").display()),
-        Place::Postgres(url) => url.clone(),
-    }
-}
-
 /// As if the database's clock had gone ahead by so much, or back: it is compared with these and nothing else.
 async fn jump(place: &Place, ahead: i64) {
-    let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&address(place))
+    let url = place.url();
+    let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&url)
         .await
         .unwrap();
     for statement in [
@@ -325,7 +319,7 @@ async fn jump(place: &Place, ahead: i64) {
 
 /// Lets the leases of first attempts that run be over, and says how many these are.
 async fn lose_first(place: &Place) -> u64 {
-    let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&address(place))
+    let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&place.url())
         .await
         .unwrap();
     let lose = "UPDATE jobs SET lease = 1 WHERE state = 'STARTED' AND attempt = 1";

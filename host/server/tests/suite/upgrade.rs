@@ -10,10 +10,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const FUTURE: &str = r#"'{"source": "pass", "of_the_future": 1}'"#;
 
 async fn change(place: &Place, statement: &str) {
-    let url = match place {
-        Place::Sqlite(folder) => format!("sqlite://{}", folder.path().join("jobs.db").display()),
-        Place::Postgres(url) => url.clone(),
-    };
+    let url = place.url();
     let mut connection = AnyConnection::connect(&url).await.unwrap();
     let statement = sqlx::AssertSqlSafe(statement.to_owned());
     sqlx::query(statement).execute(&mut connection).await.unwrap();
