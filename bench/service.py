@@ -150,10 +150,12 @@ def load(service, rate):
     for thread in threads:
         thread.start()
         time.sleep(1 / max(rate, 1))
-    yield counts
-    over.set()
-    for thread in threads:
-        thread.join()
+    try:
+        yield counts
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 def measure(vtwasm, database, workers, jobs, rate):
@@ -242,13 +244,13 @@ def soak(vtwasm, database, workers, rate, minutes):
     own = list(roots)
     print(f"| minute | jobs/s submitted | jobs/s ended | waiting | {' | '.join(f'{name}, MiB' for name in own)} |")
     print("|---" * (4 + len(own)) + "|")
-    connection = service.connection()
     samples, last = [], (0, 0)
     with load(service, rate) as counts:
         begun = time.perf_counter()
         for minute in range(minutes + 1):
             time.sleep(max(0, begun + 60 * minute - time.perf_counter()))
-            waiting, count, used = service.unfinished(connection), sum(counts), memory(roots)
+            # A connection is not kept for a minute.
+            waiting, count, used = service.unfinished(service.connection()), sum(counts), memory(roots)
             ended = count - waiting
             rates = [(now - before) / 60 for now, before in zip((count, ended), last)]
             last = (count, ended)
