@@ -145,6 +145,69 @@ async fn a_bundle_is_the_sandbox_s_affair_whatever_is_in_it(place: Place) {
     working.leave().await;
 }
 
+/// Gives Python's importer of zips many that are damaged, each with another seed's changes; says what came of them.
+const DAMAGED: &str = "
+import io, os, random, sys, time, zipfile, zipimport
+def whole(random):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, 'w') as zip:
+        for name in ('app.py', 'shop/__init__.py', 'ä.py', '../up.py', 'a' * random.randrange(1, 300)):
+            zip.writestr(name, 'VALUE = 1\\n' * random.randrange(1, 200), random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))
+        zip.comment = b'x' * random.randrange(100)
+    return bytearray(file.getvalue())
+def main(seed, count):
+    came = {}
+    for number in range(count):
+        chance = random.Random(seed + number)
+        data = whole(chance)
+        for _ in range(chance.randrange(1, 4)):
+            # What counts stands at the end: the directory of a zip.
+            at = chance.randrange(len(data)) if chance.random() < 0.3 else max(0, len(data) - 1 - chance.randrange(min(900, len(data))))
+            kind = chance.randrange(4)
+            if kind == 0: data[at] = chance.randrange(256)
+            elif kind == 1: data[at:at + 4] = chance.choice((b'\\xff\\xff\\xff\\xff', b'\\0\\0\\0\\0', b'\\xff\\xff\\xff\\x7f'))
+            elif kind == 2: del data[at:at + chance.randrange(40)]
+            else: data[at:at] = bytes(chance.randrange(256) for _ in range(chance.randrange(20)))
+            if not data: break
+        path = f'/output/{number}.zip'
+        open(path, 'wb').write(data)
+        try:
+            zipimport.zipimporter(path).load_module(chance.choice(('app', 'shop', 'ä', 'up')))
+            what = 'imported'
+        except Exception as error: what = type(error).__name__
+        for name in ('app', 'shop', 'ä', 'up'): sys.modules.pop(name, None)
+        zipimport._zip_directory_cache.clear()
+        os.remove(path)
+        came[what] = came.get(what, 0) + 1
+    return came
+";
+
+/// `VTWASM_DAMAGED=N` tries so many in place of some hundreds, and prints the seed that `VTWASM_SEED` takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_zip_is_an_exception_and_never_the_end_of_python() {
+    let place = Place::sqlite();
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let count = number("VTWASM_DAMAGED").unwrap_or(300);
+    let seed = number("VTWASM_SEED").unwrap_or(u64::from(std::process::id()) << 20);
+    let store = place.with(&["a"]).await;
+    let working = Working::start(&store, 1).await;
+    let job = Submission {
+        arguments: json!([seed, count]),
+        ..code(DAMAGED)
+    };
+    let (job, result, log) = run(&store, &job).await;
+    println!("seed {seed}: {result:?}");
+    assert_eq!(job.state, State::Success, "seed {seed}: {job:?} {log}");
+    let came: std::collections::BTreeMap<String, u64> = serde_json::from_str(&result.unwrap()).unwrap();
+    assert_eq!(came.values().sum::<u64>(), count);
+    let many = |what: &str| came.get(what).is_some_and(|number| *number > count / 20);
+    assert!(
+        many("imported") && many("ZipImportError"),
+        "seed {seed}: {came:?}"
+    );
+    working.leave().await;
+}
+
 async fn code_comes_one_way(place: Place) {
     let store = place.with(&["a"]).await;
     let hash = "0".repeat(64);

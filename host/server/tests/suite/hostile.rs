@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use vtwasm_server::{NewSchedule, Quotas, Role, Scope, Store};
+use vtwasm_server::{NewSchedule, Quotas, Role, Scope, Store, Submission};
 
 async fn what_is_wrong_is_told_as_a_problem(place: Place) {
     let service = serve(&place, Role::Api).await;
@@ -301,6 +301,135 @@ async fn what_is_no_json_is_refused_whatever_it_is(place: Place) {
     let list = service.get("/v1/jobs?limit=100").await.json();
     assert_eq!(list["jobs"].as_array().unwrap().len(), 4);
     service.leave().await;
+}
+
+/// Submissions that are fine, one with all that there is.
+const FINE: [&str; 3] = [
+    r#"{"source": "pass"}"#,
+    r#"{"bundle": "aa8a5204ec8f6ca9ebf1d2ac1fbb35ce4ab8a9de6d1b2d0bfca8a9b4e92fb4bb", "entry": "shop.reports:yearly"}"#,
+    r#"{"name": "a b", "source": "def main(n): return n", "arguments": {"n": [1, -2.5e3, null, "\u00e4"]}, "stdin": "x\n",
+        "environment": {"A_1": "b"}, "secrets": ["KEY"], "files": {"a/b": "aa8a5204ec8f6ca9ebf1d2ac1fbb35ce4ab8a9de6d1b2d0bfca8a9b4e92fb4bb"},
+        "packages": ["requests==2.32.5"], "limits": {"memory": 1000000, "cpu_time": 0.5, "wall_time": 10, "output": 1, "threads": 3, "written": 0},
+        "priority": -9, "delay": 0.25, "time_to_live": 60, "retries": 100, "backoff": 1}"#,
+];
+
+/// What stands where something else stood.
+const PIECES: [&str; 24] = [
+    "null",
+    "true",
+    "-1",
+    "0",
+    "1e308",
+    "9223372036854775808",
+    "18446744073709551616",
+    "1e-400",
+    "\"\"",
+    "\"..\"",
+    "\"/\"",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "[]",
+    "{}",
+    "[[",
+    "{\"",
+    "\"",
+    ",",
+    ":",
+    "}",
+    "\\",
+    "a/../b",
+    "\u{feff}",
+];
+
+fn assert_is_within_limits(job: &Submission, text: &str) {
+    let within = |path: &str| {
+        let mut parts = std::path::Path::new(path).components();
+        !path.is_empty() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+    };
+    assert!(job.source.trim().is_empty() == job.bundle.is_some(), "{text}");
+    assert!(
+        job.files.keys().all(|path| within(path) && !path.contains('\0')),
+        "{text}"
+    );
+    let hashes = job.files.values().chain(&job.bundle);
+    let is_hash =
+        |hash: &String| hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    assert!(hashes.clone().all(is_hash), "{text}");
+    assert!(
+        job.environment
+            .keys()
+            .chain(&job.secrets)
+            .all(|name| !name.contains(['=', '\0']) && !name.is_empty()),
+        "{text}"
+    );
+    assert!(
+        (-9..=9).contains(&job.priority) && (0..=100).contains(&job.retries),
+        "{text}"
+    );
+    let year = 0.0..=366.0 * 86_400.0;
+    let times = [
+        Some(job.delay),
+        Some(job.backoff),
+        job.time_to_live,
+        job.limits.cpu_time,
+        job.limits.wall_time,
+    ];
+    assert!(
+        times.into_iter().flatten().all(|seconds| year.contains(&seconds)),
+        "{text}"
+    );
+}
+
+/// `VTWASM_SUBMISSIONS=N` tries so many in place of some ten thousand, `VTWASM_SEED=N` those of another run.
+#[test]
+fn what_is_taken_of_any_submission_is_within_limits_and_the_same_when_it_is_read_again() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let count = number("VTWASM_SUBMISSIONS").unwrap_or(30_000);
+    let seed = number("VTWASM_SEED").unwrap_or(u64::from(std::process::id()) << 32);
+    println!("seed {seed}");
+    let mut state = seed;
+    // SplitMix64.
+    let mut chance = |below: usize| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % below as u64) as usize
+    };
+    let mut taken = 0_u64;
+    for _ in 0..count {
+        let mut text = FINE[chance(FINE.len())].as_bytes().to_vec();
+        for _ in 0..chance(4) {
+            let (at, length) = (chance(text.len() + 1), chance(12));
+            let end = (at + length).min(text.len());
+            match chance(4) {
+                0 => drop(text.splice(at..end, PIECES[chance(PIECES.len())].bytes())),
+                1 => drop(text.drain(at..end)),
+                2 => text.insert(at, chance(256) as u8),
+                _ => {
+                    let other = FINE[chance(FINE.len())].as_bytes();
+                    let from = chance(other.len());
+                    text.truncate(at);
+                    text.extend(&other[from..]);
+                }
+            }
+        }
+        let Ok(job) = serde_json::from_slice::<Submission>(&text) else {
+            continue;
+        };
+        if job.check().is_err() {
+            continue;
+        }
+        taken += 1;
+        let text = String::from_utf8(text).unwrap();
+        assert_is_within_limits(&job, &text);
+        // As it is kept.
+        let kept = serde_json::to_string(&job).unwrap();
+        let again: Submission = serde_json::from_str(&kept).unwrap();
+        assert!(again.check().is_ok(), "{text}");
+        assert_eq!(serde_json::to_string(&again).unwrap(), kept, "{text}");
+    }
+    println!("{taken} of {count} were taken");
+    assert!(taken > count / 10 && taken < count, "{taken} of {count}");
 }
 
 async fn another_s_id_is_as_one_that_nobody_has(place: Place) {
