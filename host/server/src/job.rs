@@ -121,7 +121,7 @@ pub struct Submission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     #[doc(hidden)]
-    pub makes: Option<String>,
+    pub makes: Option<Makes>,
     /// Whether what its threads do is recorded: `GET /v1/jobs/{id}/timeline` tells it once a start is over. It is kept as a file of
     /// the tenant's, if there is room for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -153,6 +153,16 @@ pub struct Submission {
 
 fn one_second() -> f64 {
     1.0
+}
+
+/// A snapshot that a job makes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[doc(hidden)]
+pub struct Makes {
+    pub(crate) name: String,
+    /// Who asked for it may give secrets to jobs.
+    pub(crate) for_secrets: bool,
 }
 
 /// Limits of one job. What is left out is the tenant's.

@@ -49,7 +49,8 @@ pub use bucket::BucketAddress;
 pub use error::{Error, Result};
 pub use files::Files;
 pub use job::{
-    Attempt, Chunk, Figures, Hour, Job, JobFile, Limits, ListedFile, State, StoredFile, Submission, Usage,
+    Attempt, Chunk, Figures, Hour, Job, JobFile, Limits, ListedFile, Makes, State, StoredFile, Submission,
+    Usage,
 };
 pub use packages::{Folder, KeptPackages, PackageName, PackageSource, Packages, Stop};
 pub use schedule::{Missed, NewSchedule, Schedule};

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::files::Given;
-use crate::job::{self, Limits, Submission};
+use crate::job::{self, Limits, Makes, Submission};
 use crate::store::Store;
 use crate::time::Time;
 use futures::StreamExt;
@@ -47,7 +47,7 @@ impl NewSnapshot {
     ///
     /// # Errors
     /// [`Error::Invalid`].
-    pub(crate) fn submission(&self) -> Result<Submission> {
+    pub(crate) fn submission(&self, for_secrets: bool) -> Result<Submission> {
         let problem = if !job::is_word(&self.name) {
             "name: 1 to 63 letters, digits, hyphens, underscores and dots"
         } else if self.imports.is_empty() && self.source.trim().is_empty() {
@@ -64,7 +64,10 @@ impl NewSnapshot {
                 source: source + &self.source,
                 packages: self.packages.clone(),
                 limits: self.limits.clone(),
-                makes: Some(self.name.clone()),
+                makes: Some(Makes {
+                    name: self.name.clone(),
+                    for_secrets,
+                }),
                 ..Submission::default()
             });
         };
@@ -172,7 +175,7 @@ mod tests {
                 imports: vec![import.into()],
                 ..NewSnapshot::default()
             };
-            new.submission().map(|job| job.source)
+            new.submission(false).map(|job| job.source)
         };
         assert_eq!(made_of("xml.dom").unwrap(), "__import__(\"xml.dom\")\n");
         for wrong in ["", "a b", "a\")", "a..b", ".a", "1a", "a\n", "a-b", "a;b", "a:b"] {

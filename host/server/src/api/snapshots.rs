@@ -9,17 +9,18 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// Make a snapshot, in place of one of that name. It is there when the job that is told of has succeeded.
+/// Make a snapshot, in place of one of that name. It is there when the job that is told of has succeeded. Jobs that have
+/// secrets start from it only if the token has the scope `secrets`.
 #[utoipa::path(post, path = "/v1/snapshots", tag = "snapshots", params(Of), request_body = NewSnapshot,
     responses(
         (status = 201, description = "The job that makes it", body = Job),
         (status = "4XX", description = "It is not made", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn make(
     axum::extract::State(state): axum::extract::State<State>,
-    Writer(tenant, _): Writer,
+    Writer(tenant, secrets): Writer,
     Body(new): Body<NewSnapshot>,
 ) -> Result<Response, Problem> {
-    let job = state.store.make_snapshot(&tenant, &new).await?;
+    let job = state.store.make_snapshot(&tenant, &new, secrets).await?;
     let location = [(header::LOCATION, format!("/v1/jobs/{}", job.id))];
     Ok((StatusCode::CREATED, location, Json(job)).into_response())
 }

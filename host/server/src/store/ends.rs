@@ -206,13 +206,16 @@ pub(super) struct Made {
     packages: String,
     lock: Option<String>,
     job: String,
+    for_secrets: i64,
 }
 
 fn made(job: &Claimed, file: &StoredFile) -> Option<Made> {
     let submission = &job.submission;
+    let makes = submission.makes.as_ref()?;
     Some(Made {
         tenant: job.tenant.clone(),
-        name: submission.makes.clone()?,
+        name: makes.name.clone(),
+        for_secrets: makes.for_secrets.into(),
         hash: file.sha256.clone(),
         source: submission.source.clone(),
         packages: json(&submission.packages).ok()?,

@@ -57,6 +57,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("packages", include_str!("schema_7.sql")),
     ("snapshots", include_str!("schema_8.sql")),
     ("refused jobs", include_str!("schema_9.sql")),
+    ("snapshots for secrets", include_str!("schema_10.sql")),
 ];
 
 /// The first statements of a connection.

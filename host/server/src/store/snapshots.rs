@@ -18,15 +18,30 @@ pub(super) struct Kept {
     pub(super) source: String,
     pub(super) packages: Vec<String>,
     pub(super) lock: Option<String>,
+    for_secrets: bool,
+}
+
+impl Kept {
+    /// Whether a job with secrets may start from it.
+    pub(super) fn check_secrets(&self, name: &str) -> Result<()> {
+        if self.for_secrets {
+            return Ok(());
+        }
+        let message = format!(
+            "snapshot: {name} is none for a job with secrets; make it again with a token of the scope `secrets`"
+        );
+        Err(Error::Invalid(message))
+    }
 }
 
 impl Store {
-    /// Submits the job that makes a snapshot.
+    /// Submits the job that makes a snapshot. Only one that was asked for by who may give secrets is for jobs that have
+    /// some: what ran in it can read them.
     ///
     /// # Errors
     /// As of [`Store::submit`].
-    pub async fn make_snapshot(&self, tenant: &str, new: &NewSnapshot) -> Result<Job> {
-        let submission = new.submission()?;
+    pub async fn make_snapshot(&self, tenant: &str, new: &NewSnapshot, for_secrets: bool) -> Result<Job> {
+        let submission = new.submission(for_secrets)?;
         self.files()?;
         let query = self.query("SELECT count(*) AS others FROM snapshots WHERE tenant = $1 AND name <> $2");
         let query = query.bind(tenant.to_owned()).bind(new.name.clone());
@@ -81,8 +96,9 @@ impl Store {
 
     /// A tenant's snapshot, for a job that is submitted.
     pub(super) async fn kept_snapshot(&self, tenant: &str, name: &str) -> Result<Kept> {
-        let query =
-            self.query("SELECT hash, source, packages, lock FROM snapshots WHERE tenant = $1 AND name = $2");
+        let query = self.query(
+            "SELECT hash, source, packages, lock, for_secrets FROM snapshots WHERE tenant = $1 AND name = $2",
+        );
         let query = query.bind(tenant.to_owned()).bind(name.to_owned());
         let row = query.fetch_optional(&self.readers).await?;
         let row = row.ok_or_else(|| {
@@ -95,6 +111,7 @@ impl Store {
             source: text(&row, "source")?,
             packages: parsed(&text(&row, "packages")?)?,
             lock: maybe_text(&row, "lock")?,
+            for_secrets: int(&row, "for_secrets")? != 0,
         })
     }
 
@@ -115,11 +132,13 @@ impl Store {
         .await?;
         // Somebody may have removed the file meanwhile.
         self.query(
-            "INSERT INTO snapshots (tenant, name, hash, source, packages, lock, job, created)
-             SELECT f.tenant, value->>'name', f.hash, value->>'source', value->>'packages', value->>'lock', value->>'job', $now
+            "INSERT INTO snapshots (tenant, name, hash, source, packages, lock, job, created, for_secrets)
+             SELECT f.tenant, value->>'name', f.hash, value->>'source', value->>'packages', value->>'lock', value->>'job', $now,
+                 CAST(value->>'for_secrets' AS BIGINT)
                  FROM $rows JOIN files f ON f.tenant = value->>'tenant' AND f.hash = value->>'hash' WHERE true
              ON CONFLICT (tenant, name) DO UPDATE SET hash = excluded.hash, source = excluded.source,
-                 packages = excluded.packages, lock = excluded.lock, job = excluded.job, created = excluded.created",
+                 packages = excluded.packages, lock = excluded.lock, job = excluded.job, created = excluded.created,
+                 for_secrets = excluded.for_secrets",
         )
         .bind(made)
         .execute(&mut **work)

@@ -91,6 +91,9 @@ impl Store {
         let mut files = files.collect::<Vec<_>>();
         if let Some(name) = &submission.snapshot {
             let kept = self.kept_snapshot(tenant, name).await?;
+            if !submission.secrets.is_empty() {
+                kept.check_secrets(name)?;
+            }
             let rules = self.tenant(tenant).await?.quotas.rules;
             packages::check(&kept.packages, &rules.packages)?;
             files.push(reference("snapshot", "", &kept.hash));

@@ -23,7 +23,7 @@ fn from(name: &str, source: &str) -> Submission {
 }
 
 async fn make(store: &Store, new: &NewSnapshot) -> (Job, String) {
-    let id = store.make_snapshot("a", new).await.unwrap().id;
+    let id = store.make_snapshot("a", new, true).await.unwrap().id;
     (over(store, "a", &id).await, text(store, "a", &id).await)
 }
 
@@ -101,6 +101,24 @@ async fn jobs_start_from_what_was_made_once(place: Place) {
         store.remove_snapshot("b", "x").await,
         Err(Error::NotFound(_))
     ));
+    // Who may give no secrets makes nothing that could read them.
+    let id = store
+        .make_snapshot("a", &of("y", SOURCE), false)
+        .await
+        .unwrap()
+        .id;
+    assert_eq!(over(&store, "a", &id).await.state, State::Success);
+    let with = Submission {
+        secrets: vec!["PASSWORD".into()],
+        ..from("y", LOOK)
+    };
+    let error = store.submit("a", None, &with).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("snapshot: y is none for a job with secrets"),
+        "{error}"
+    );
+    assert_eq!(run(&store, &from("y", LOOK)).await.0.state, State::Success);
+    store.remove_snapshot("a", "y").await.unwrap();
     // A job that waits has the one that it was submitted with.
     working.leave().await;
     let waiting = store.submit("a", None, &from("x", LOOK)).await.unwrap().job.id;
@@ -178,7 +196,7 @@ async fn what_makes_no_snapshot_is_its_job_s_failure(place: Place) {
         assert!(!log.contains("<vtwasm>"), "{log}");
     }
     let id = store
-        .make_snapshot("a", &of("x", "import time; time.sleep(60)"))
+        .make_snapshot("a", &of("x", "import time; time.sleep(60)"), true)
         .await
         .unwrap()
         .id;
@@ -197,11 +215,17 @@ async fn what_makes_no_snapshot_is_its_job_s_failure(place: Place) {
             "imports: ",
         ),
     ] {
-        let error = store.make_snapshot("a", &new).await.unwrap_err().to_string();
+        let error = store
+            .make_snapshot("a", &new, true)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with(problem), "{error}");
     }
     // Nobody else says what a job makes.
-    let job: Submission = serde_json::from_value(json!({"source": "pass", "makes": "x"})).unwrap();
+    let job: Submission =
+        serde_json::from_value(json!({"source": "pass", "makes": {"name": "x", "for_secrets": true}}))
+            .unwrap();
     let error = store.submit("a", None, &job).await.unwrap_err().to_string();
     assert!(error.starts_with("makes: "), "{error}");
     working.leave().await;
