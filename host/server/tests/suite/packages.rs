@@ -71,6 +71,16 @@ async fn a_job_has_the_packages_that_were_locked_when_it_was_submitted(place: Pl
         text(&store, "a", &id).await
     );
     assert_eq!(text(&store, "a", &id).await, "made>=1\n");
+    for _ in 0..2 {
+        let in_session = Submission {
+            session: Some("x".into()),
+            ..with(&["made>=1"])
+        };
+        let id = store.submit("a", None, &in_session).await.unwrap().job.id;
+        over(&store, "a", &id).await;
+        assert_eq!(text(&store, "a", &id).await, "made>=1\n");
+    }
+    assert_eq!(working.worker.sessions(), 1);
     let id = store.submit("a", None, &with(&["gone"])).await.unwrap().job.id;
     let job = over(&store, "a", &id).await;
     assert_eq!(job.error.as_deref(), Some("packages: gone is not there any more"));

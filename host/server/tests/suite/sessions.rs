@@ -220,7 +220,7 @@ async fn other_rules_have_another_session(place: Place) {
 async fn jobs_that_wait_for_their_session_take_no_slot_from_others(place: Place) {
     let store = place.with(&["a", "b"]).await;
     let working = Working::start(&store, 2).await;
-    let source = "import time\nprint('begun')\ntime.sleep(60)";
+    let source = "import time\nprint('begun')\ntime.sleep(500)";
     let long = store
         .submit("a", None, &in_session("x", source))
         .await
@@ -300,7 +300,7 @@ async fn a_job_that_is_ended_ends_its_session_and_the_next_one_has_another(place
         .submit(
             "a",
             None,
-            &in_session("x", "import time; print('in it'); time.sleep(60)"),
+            &in_session("x", "import time; print('in it'); time.sleep(500)"),
         )
         .await
         .unwrap()
@@ -310,7 +310,7 @@ async fn a_job_that_is_ended_ends_its_session_and_the_next_one_has_another(place
     store.cancel("a", &id).await.unwrap();
     assert_eq!(over(&store, "a", &id).await.state, State::Revoked);
     for (source, limit) in [
-        ("import time; time.sleep(60)", "wall_time"),
+        ("import time; time.sleep(500)", "wall_time"),
         ("while True: pass", "cpu_time"),
         ("while True: print('x' * 10_000)", "output"),
         ("x = 'x' * (1 << 30)", "memory"),

@@ -159,9 +159,8 @@ fn kept(place: &Place) -> usize {
         let entries = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path());
-        entries
-            .map(|path| if path.is_dir() { count(&path) } else { 1 })
-            .sum()
+        let each = entries.map(|path| if path.is_dir() { count(&path) } else { 1 });
+        each.sum()
     }
     count(&place.files().join("kept"))
 }
@@ -180,7 +179,7 @@ async fn what_makes_no_snapshot_is_its_job_s_failure(place: Place) {
             "it hit its limit of CPU time",
         ),
         (
-            "import threading, time\nthreading.Thread(target=time.sleep, args=[60], daemon=True).start()",
+            "import threading, time\nthreading.Thread(target=time.sleep, args=[500], daemon=True).start()",
             None,
             "it ended with exit code 1",
         ),
@@ -196,7 +195,7 @@ async fn what_makes_no_snapshot_is_its_job_s_failure(place: Place) {
         assert!(!log.contains("<vtwasm>"), "{log}");
     }
     let id = store
-        .make_snapshot("a", &of("x", "import time; time.sleep(60)"), true)
+        .make_snapshot("a", &of("x", "import time; time.sleep(500)"), true)
         .await
         .unwrap()
         .id;
