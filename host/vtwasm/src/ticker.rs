@@ -5,9 +5,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::task::Waker;
 use std::time::Instant;
+
+/// So many alarms are not worth looking through.
+const FEW: usize = 1024;
 
 /// A sandbox's place on the ticker: at most one deadline, and whom to wake.
 #[derive(Default)]
@@ -18,10 +21,13 @@ pub(crate) struct Alarm {
 #[derive(Default)]
 struct Queue {
     alarms: BinaryHeap<Reverse<Entry>>,
+    /// With so many, those of runs that are over are taken out.
+    full: usize,
     stop: bool,
 }
 
-struct Entry(Instant, Arc<Alarm>);
+/// Weak: a run that is over keeps nothing until the time that it was limited to.
+struct Entry(Instant, Weak<Alarm>);
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Entry) -> bool {
@@ -76,7 +82,11 @@ impl Ticker {
             .alarms
             .peek()
             .is_none_or(|Reverse(entry)| deadline < entry.0);
-        queue.alarms.push(Reverse(Entry(deadline, alarm.clone())));
+        if queue.alarms.len() >= queue.full {
+            queue.alarms.retain(|Reverse(entry)| entry.1.strong_count() > 0);
+            queue.full = (2 * queue.alarms.len()).max(FEW);
+        }
+        queue.alarms.push(Reverse(Entry(deadline, Arc::downgrade(alarm))));
         if first {
             self.shared.changed.notify_one();
         }
@@ -123,6 +133,9 @@ fn ring_due(queue: &mut Queue, now: Instant) {
         let Some(Reverse(Entry(deadline, alarm))) = queue.alarms.pop() else {
             return;
         };
+        let Some(alarm) = alarm.upgrade() else {
+            continue;
+        };
         let mut state = alarm.state.lock().expect("no code panics with the lock");
         if state.0 == Some(deadline) {
             state.0 = None;
@@ -144,6 +157,19 @@ mod tests {
         fn wake(self: Arc<Self>) {
             let _ = self.0.send(Instant::now());
         }
+    }
+
+    #[test]
+    fn a_run_that_is_over_leaves_nothing_behind() {
+        let ticker = Ticker::start().unwrap();
+        let (sender, _) = mpsc::channel();
+        let woken = Arc::new(Send(sender));
+        let far = Instant::now() + Duration::from_secs(3600);
+        for _ in 0..3 * FEW {
+            ticker.set(&Arc::default(), far, &Waker::from(woken.clone()));
+        }
+        assert_eq!(Arc::strong_count(&woken), 1, "no waker is kept");
+        assert!(ticker.shared.lock().alarms.len() <= FEW);
     }
 
     #[test]
