@@ -128,7 +128,8 @@ fn free_mib(directory: &Path) -> Option<u64> {
     Some(kib / 1024)
 }
 
-fn name(command: &Command) -> String {
+/// For messages: the program and its first argument.
+pub fn name(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let program = program.file_name().unwrap_or_default().to_string_lossy();
     let first = command

@@ -1,15 +1,16 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitCode, Stdio};
-use std::{env, fs};
+use std::process::{ChildStderr, Command, ExitCode, Stdio};
+use std::{env, fs, thread};
 
 use anyhow::{Context, Result};
 use clap::Args;
 
 use super::build::{Built, built, cargo};
 use super::web::Tools;
-use crate::process::run_visibly;
+use crate::process::{name, run_visibly};
 use crate::recipe::Options;
 
 /// The modules of CPython's tests that the scoreboard knows, one per line.
@@ -69,22 +70,24 @@ impl Test {
             check_lints(&built)?;
         }
         let mut tally = Tally::default();
-        let mut fine = true;
         if !self.is_module(&built)? {
             if self.filter.is_none() || self.part("peers").or(self.part("web")).is_none() {
                 for mut command in self.cargo_tests(&mut built)? {
-                    fine &= run_tests(&mut command, &mut tally)?;
+                    run_tests(&mut command, &mut tally)?;
                 }
             }
             for mut command in self.scripts(&mut built)? {
-                fine &= run_tests(&mut command, &mut tally)?;
+                run_tests(&mut command, &mut tally)?;
             }
         }
         if self.filter.is_none() || self.is_module(&built)? {
-            fine &= run_tests(&mut self.scoreboard(&built), &mut tally)?;
+            run_tests(&mut self.scoreboard(&built), &mut tally)?;
+        }
+        for failure in &tally.failures {
+            println!("{failure}");
         }
         println!("{} passed, {} failed", tally.passed, tally.failed);
-        Ok(if fine && tally.failed == 0 {
+        Ok(if tally.failed == 0 {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -219,19 +222,49 @@ impl Test {
     }
 }
 
-/// Runs tests, showing what they say, and adds their closing lines up. True if they succeeded.
-fn run_tests(command: &mut Command, tally: &mut Tally) -> Result<bool> {
+/// Runs tests, showing what they say, and adds their closing lines up.
+fn run_tests(command: &mut Command, tally: &mut Tally) -> Result<()> {
+    let before = tally.failed;
     let mut child = command
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .context("starting the tests")?;
+    let stderr = child.stderr.take().expect("stderr is piped");
+    let errors = thread::spawn(move || show_errors(stderr));
     for line in BufReader::new(child.stdout.take().expect("stdout is piped")).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
         tally.add(&line);
     }
-    Ok(child.wait()?.success())
+    let status = child.wait()?;
+    let last_words = errors.join().expect("showing lines does not panic");
+    if !status.success() {
+        // A program of tests may as well crash when all of them are through.
+        tally.failed = tally.failed.max(before + 1);
+        let name = name(command);
+        tally
+            .failures
+            .push(format!("\n`{name}` failed ({status}); its last errors:"));
+        tally.failures.extend(last_words);
+    }
+    Ok(())
+}
+
+/// Shows what a program says on stderr; returns its last lines, which a long log has far above its end.
+fn show_errors(stderr: ChildStderr) -> VecDeque<String> {
+    const LAST: usize = 12;
+    let mut last = VecDeque::new();
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        eprintln!("{line}");
+        if last.len() == LAST {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+    last
 }
 
 fn check_format() -> Result<()> {
@@ -263,6 +296,8 @@ fn check_lints(built: &Built) -> Result<()> {
 struct Tally {
     passed: u64,
     failed: u64,
+    /// Named once more at the end, which a long log may be cut to.
+    failures: Vec<String>,
 }
 
 impl Tally {
@@ -270,6 +305,9 @@ impl Tally {
     /// with whatever follows.
     fn add(&mut self, line: &str) {
         let counts = line.trim();
+        if counts.starts_with("test ") && counts.ends_with(" ... FAILED") {
+            self.failures.push(counts.to_owned());
+        }
         let plain = counts.starts_with(|first: char| first.is_ascii_digit())
             && counts.contains(" passed, ")
             && counts.contains(" failed");
@@ -291,6 +329,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_program_that_crashes_after_its_last_test_is_a_failure_and_named() {
+        let mut tally = Tally::default();
+        let mut crashing = Command::new("sh");
+        crashing.args([
+            "-c",
+            "echo 2 passed, 0 failed; echo how it ended >&2; kill -SEGV $$",
+        ]);
+        run_tests(&mut crashing, &mut tally).unwrap();
+        assert_eq!((tally.passed, tally.failed), (2, 1));
+        assert!(tally.failures[0].contains("SIGSEGV"), "{:?}", tally.failures);
+        assert_eq!(tally.failures[1], "how it ended");
+    }
+
+    #[test]
     fn the_closing_lines_of_several_test_programs_are_added_up() {
         let mut tally = Tally::default();
         tally.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
@@ -302,7 +354,8 @@ mod tests {
             tally,
             Tally {
                 passed: 105,
-                failed: 6
+                failed: 6,
+                failures: Vec::new()
             }
         );
     }
