@@ -1,7 +1,7 @@
 //! How much of their stacks the fibers of a sandbox have taken: beyond what every thread takes, it counts for
 //! the limit of memory.
 //!
-//! A stack is 4 MiB of the host's memory, touched by the guest's recursion, and nothing tells when that happens.
+//! A stack is 5 MiB of the host's memory, touched by the guest's recursion, and nothing tells when that happens.
 //! To ask the kernel takes as long as a switch or two. So it is asked about the running fiber at each tick, about
 //! one that parks now and then, at random, and at every park for a while once a stack was found to have grown.
 //! A guest can thus be some stacks ahead of its limit, but not thousands.

@@ -13,7 +13,7 @@ use wasmtime::component::Linker;
 
 /// Bytes of a fiber's stack: room for 5,000 levels of CPython's C recursion. Only what is touched takes memory, and a page of the page
 /// table per thread, as with any size from 2 MiB on.
-pub(crate) const STACK_SIZE: usize = 4 << 20;
+pub(crate) const STACK_SIZE: usize = 5 << 20;
 /// What host functions may use of it when wasm has used the rest.
 const HOST_RESERVE: usize = 128 << 10;
 /// What wasm may use of it: at least `VTWASM_NATIVE_STACK` of the guest, which `control.rs` checks.
