@@ -18,6 +18,22 @@ pub(crate) struct Alarm {
     state: Mutex<(Option<Instant>, Option<Waker>)>,
 }
 
+impl Alarm {
+    /// Wakes who waits, unless the alarm was set anew since.
+    fn ring(&self, deadline: Instant) {
+        let mut state = self.state.lock().expect("no code panics with the lock");
+        if state.0 != Some(deadline) {
+            return;
+        }
+        state.0 = None;
+        let waker = state.1.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     alarms: BinaryHeap<Reverse<Entry>>,
@@ -112,9 +128,17 @@ impl Shared {
         unsafe {
             libc::prctl(libc::PR_SET_TIMERSLACK, 1);
         }
+        let mut due = Vec::new();
         let mut queue = self.lock();
         while !queue.stop {
-            ring_due(&mut queue, Instant::now());
+            take_due(&mut queue, Instant::now(), &mut due);
+            if !due.is_empty() {
+                // A waker is somebody else's code: it may set alarms, or drop the engine.
+                drop(queue);
+                due.drain(..).for_each(|(deadline, alarm)| alarm.ring(deadline));
+                queue = self.lock();
+                continue;
+            }
             let until = queue.alarms.peek().map(|Reverse(entry)| entry.0);
             queue = match until {
                 Some(until) => {
@@ -128,21 +152,13 @@ impl Shared {
     }
 }
 
-fn ring_due(queue: &mut Queue, now: Instant) {
+/// Moves the alarms whose time has come to `due`.
+fn take_due(queue: &mut Queue, now: Instant, due: &mut Vec<(Instant, Arc<Alarm>)>) {
     while queue.alarms.peek().is_some_and(|Reverse(entry)| entry.0 <= now) {
         let Some(Reverse(Entry(deadline, alarm))) = queue.alarms.pop() else {
             return;
         };
-        let Some(alarm) = alarm.upgrade() else {
-            continue;
-        };
-        let mut state = alarm.state.lock().expect("no code panics with the lock");
-        if state.0 == Some(deadline) {
-            state.0 = None;
-            if let Some(waker) = state.1.take() {
-                waker.wake();
-            }
-        }
+        due.extend(alarm.upgrade().map(|alarm| (deadline, alarm)));
     }
 }
 
@@ -170,6 +186,30 @@ mod tests {
         }
         assert_eq!(Arc::strong_count(&woken), 1, "no waker is kept");
         assert!(ticker.shared.lock().alarms.len() <= FEW);
+    }
+
+    /// The last to know its engine, as an executor's task can be.
+    struct Last(Mutex<Option<Ticker>>, mpsc::Sender<()>);
+    impl std::task::Wake for Last {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().unwrap().take());
+            let _ = self.1.send(());
+        }
+    }
+
+    #[test]
+    fn a_waker_may_drop_the_engine() {
+        let ticker = Ticker::start().unwrap();
+        let (sender, dropped) = mpsc::channel();
+        let last = Arc::new(Last(Mutex::new(Some(ticker)), sender));
+        let alarm = Arc::new(Alarm::default());
+        let soon = Instant::now() + Duration::from_millis(2);
+        let held = last.0.lock().unwrap();
+        held.as_ref()
+            .unwrap()
+            .set(&alarm, soon, &Waker::from(last.clone()));
+        drop(held);
+        dropped.recv_timeout(Duration::from_secs(10)).unwrap();
     }
 
     #[test]

@@ -380,25 +380,6 @@ fn assert_is_within_limits(job: &Submission, text: &str) {
     );
 }
 
-/// The same, but for the last digit of a float, which serde_json reads right with its feature `float_roundtrip` only: that
-/// would compile wasmtime's macros, and so wasmtime, once more.
-fn is_near(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            let [one, other] = [one, other].map(|number| number.as_f64().unwrap());
-            (one - other).abs() <= one.abs() * 1e-15 + f64::MIN_POSITIVE
-        }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_near(one, other))
-        }
-        (Value::Object(one), Value::Object(other)) => {
-            let near = |(key, one)| other.get(key).is_some_and(|other| is_near(one, other));
-            one.len() == other.len() && one.iter().all(near)
-        }
-        _ => one == other,
-    }
-}
-
 /// `VTWASM_SUBMISSIONS=N` tries so many in place of some ten thousand, `VTWASM_SEED=N` those of another run.
 #[test]
 fn what_is_taken_of_any_submission_is_within_limits_and_the_same_when_it_is_read_again() {
@@ -446,7 +427,7 @@ fn what_is_taken_of_any_submission_is_within_limits_and_the_same_when_it_is_read
         let again: Submission = serde_json::from_str(&kept).unwrap();
         assert!(again.check().is_ok(), "{text}");
         let [kept, again] = [&job, &again].map(|job| serde_json::to_value(job).unwrap());
-        assert!(is_near(&kept, &again), "{text}: {kept} {again}");
+        assert_eq!(kept, again, "{text}");
     }
     println!("{taken} of {count} were taken");
     assert!(taken > count / 10 && taken < count, "{taken} of {count}");
