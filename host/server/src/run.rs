@@ -1,12 +1,21 @@
 //! One job in a sandbox of its own.
 
+mod ends;
+mod making;
+mod place;
+
+use ends::without_files;
+pub(crate) use ends::{chain, end, exited, failed, hit, killed};
+use making::{make, making};
+use place::{Place, with_files};
+
 use crate::error::{Error, Result};
-use crate::files::{Given, Room};
-use crate::job::{JobFile, MOST_FILES, StoredFile, Submission, Usage, is_of_start};
+use crate::files::Given;
+use crate::job::is_of_start;
 use crate::output::{Stream, streams};
 use crate::packages::Folder;
-use crate::snapshot::{AtHand, LARGEST};
-use crate::store::{Claimed, End, Store, Verdict};
+use crate::snapshot::AtHand;
+use crate::store::{Claimed, End, Store};
 use crate::tenant::Rules;
 use crate::timeline::{CHANGES, JobTimeline};
 use serde::de::IgnoredAny;
@@ -29,9 +38,6 @@ const PROGRAM: &str = include_str!("job.py");
 pub(crate) const MODULE: &str = "vtwasm_job";
 /// A killed run's streams are closed by tasks that may still be writing.
 const CLOSING: Duration = Duration::from_secs(5);
-/// Before a job is given back whose files are somewhere that does not answer: it may be the next again.
-const AWAY: Duration = Duration::from_secs(3);
-
 /// Python, with what each job needs in it already.
 #[derive(Clone)]
 pub(crate) struct Start {
@@ -290,134 +296,6 @@ pub(crate) async fn needed(start: &Start, store: &Store, job: &Claimed) -> Resul
     }
 }
 
-/// How a job ends that cannot have what it needs; after a pause, if storage is away: the job may be the next again.
-async fn without_files(error: Error) -> End {
-    let is_stored = matches!(error, Error::Storage { .. });
-    let end = without(error);
-    if is_stored && end.verdict == Verdict::GivenBack {
-        sleep(AWAY).await;
-    }
-    end
-}
-
-/// How a job ends that cannot have what it needs.
-fn without(error: Error) -> End {
-    let given_back = |why: &str| End {
-        verdict: Verdict::GivenBack,
-        ..failed(why.into())
-    };
-    match error {
-        Error::Database(_) => given_back("what it needs could not be read from the database"),
-        Error::Storage { source, .. } => {
-            tracing::warn!(
-                error = &source as &dyn std::error::Error,
-                "a job has not its files"
-            );
-            match source.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::InvalidData => {
-                    failed("a file that it is given is lost or damaged: put it again".into())
-                }
-                _ => given_back("its files could not be read"),
-            }
-        }
-        Error::Io { .. } => failed(chain(&error)),
-        error => failed(error.to_string()),
-    }
-}
-
-/// A job's folders on the disk.
-struct Place {
-    room: Room,
-    input: Option<PathBuf>,
-    bundle: Option<PathBuf>,
-    output: Option<PathBuf>,
-}
-
-impl Place {
-    /// Nothing, if the job has no folders.
-    async fn new(store: &Store, job: &Claimed) -> Result<Option<Place>> {
-        let Submission { files, bundle, .. } = &job.submission;
-        let (given, bundle) = (!files.is_empty(), bundle.is_some());
-        let files = match store.files() {
-            Ok(files) if given || bundle || job.rules.written > 0 => files,
-            Err(error) if given || bundle => return Err(error),
-            _ => return Ok(None),
-        };
-        let room = files.room()?;
-        let mut place = Place {
-            input: None,
-            bundle: None,
-            output: (job.rules.written > 0).then(|| room.output()),
-            room,
-        };
-        for (role, wanted, shown) in [
-            ("input", given, &mut place.input),
-            ("bundle", bundle, &mut place.bundle),
-        ] {
-            if wanted {
-                let folder = place.room.folder(role);
-                files.show(&folder, store.given(&job.id, role).await?).await?;
-                *shown = Some(folder);
-            }
-        }
-        Ok(Some(place))
-    }
-
-    fn mount(&self, builder: &mut Builder) -> vtwasm::Result<()> {
-        for (folder, guest, access) in [
-            (&self.input, "/input", Access::Read),
-            (&self.bundle, "/bundle", Access::Read),
-            (&self.output, "/output", Access::ReadWrite),
-        ] {
-            if let Some(folder) = folder {
-                builder.mount(folder, guest, access)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The end of a run with the files that it has left, which are kept. One that has left more than it may is a failure.
-async fn with_files(end: End, store: &Store, job: &Claimed, place: Option<&Place>) -> End {
-    let Some(place) = place.filter(|place| place.output.is_some()) else {
-        return end;
-    };
-    if matches!(end.verdict, Verdict::Revoked | Verdict::GivenBack) {
-        return end;
-    }
-    let most = job.rules.limits(&job.submission.limits).written;
-    let kept = async {
-        let mut kept = Vec::new();
-        for (path, file) in place.room.left(MOST_FILES, most.unwrap_or(u64::MAX)).await? {
-            let file = store.put_file(&job.tenant, file).await;
-            let StoredFile { sha256, bytes } = file.map_err(|error| match error {
-                Error::Database(_) | Error::Io { .. } | Error::Storage { .. } => {
-                    tracing::warn!(
-                        job = job.id,
-                        error = &error as &dyn std::error::Error,
-                        "a job's files are lost"
-                    );
-                    "its files could not be kept".to_owned()
-                }
-                error => error.to_string(),
-            })?;
-            kept.push(JobFile { path, sha256, bytes });
-        }
-        Ok(kept)
-    };
-    match kept.await {
-        Ok(files) => End { files, ..end },
-        // What went wrong first is what is told.
-        Err(_) if end.error.is_some() => end,
-        Err::<_, String>(error) => End {
-            limit: Some("files"),
-            usage: end.usage,
-            exit_code: end.exit_code,
-            ..failed(error)
-        },
-    }
-}
-
 /// What its tenant's rules allow it, with whom this machine trusts.
 pub(crate) fn network(builder: &mut Builder, rules: &Rules) -> Result<()> {
     let network = rules.network()?;
@@ -428,76 +306,6 @@ pub(crate) fn network(builder: &mut Builder, rules: &Rules) -> Result<()> {
     }
     builder.network(network);
     Ok(())
-}
-
-/// The run at whose end a snapshot is taken. It has what jobs of its tenant have, but nothing that is one job's own.
-fn making(
-    start: &Start,
-    job: &Claimed,
-    needed: &Needed,
-    limits: Limits,
-    [stdout, stderr]: [Stream; 2],
-) -> Result<Making> {
-    let mut builder = Sandbox::builder(&start.python);
-    builder
-        .limits(limits)
-        .stdout(Output::AsyncWriter(Box::pin(stdout)))
-        .stderr(Output::AsyncWriter(Box::pin(stderr)));
-    network(&mut builder, &job.rules)?;
-    if let Some(site) = &needed.site {
-        builder.mount(&site.host, &site.guest, Access::Read)?;
-    }
-    // A text in JSON is one in Python as well.
-    let source = serde_json::Value::from(job.submission.source.as_str());
-    let source = format!("{PROGRAM}make({source})");
-    Ok(Snapshot::begin(&mut builder, "<vtwasm>", &source)?)
-}
-
-/// Makes a snapshot, and keeps it as a file of the tenant's.
-async fn make(
-    making: Making,
-    sandboxes: &runtime::Handle,
-    store: &Store,
-    job: &Claimed,
-    brake: &Brake,
-) -> End {
-    let handle = making.handle();
-    brake.attach(handle.clone());
-    let made = sandboxes.spawn(making.finish()).await;
-    let used = usage(&handle.usage());
-    let end = match made {
-        Ok(Ok(snapshot)) => match kept(store, job, snapshot).await {
-            Ok(file) => End {
-                snapshot: Some(file),
-                ..exited(0, Said::default())
-            },
-            Err(error @ (Error::Database(_) | Error::Storage { .. })) => without_files(error).await,
-            Err(error) => failed(chain(&error)),
-        },
-        Ok(Err(vtwasm::Error::NoSnapshot { outcome, .. })) => match outcome {
-            // What it was is in its log.
-            Outcome::Exited(0) => failed("no snapshot was made: it left what cannot be kept".into()),
-            outcome => ended(&outcome, Said::default(), brake.why()),
-        },
-        Ok(Err(error)) => failed(format!("vtwasm failed: {}", chain(&error))),
-        Err(_) => failed("vtwasm failed: its run panicked".into()),
-    };
-    End { usage: used, ..end }
-}
-
-async fn kept(store: &Store, job: &Claimed, snapshot: Snapshot) -> Result<StoredFile> {
-    let bytes = spawn_blocking(move || snapshot.to_bytes()).await;
-    let bytes = bytes.map_err(|_| Error::Invalid("the snapshot is lost".into()))?;
-    if bytes.len() > LARGEST {
-        let message = format!(
-            "the snapshot has {} bytes, and {LARGEST} are allowed: leave out what it need not hold",
-            bytes.len()
-        );
-        return Err(Error::Invalid(message));
-    }
-    let mut receiving = store.files()?.receive().await?;
-    receiving.write(&bytes).await?;
-    store.put_file(&job.tenant, receiving.finish().await?).await
 }
 
 /// The end of a run with what its threads did, if that was asked for. Where there is no room for it, it is left out.
@@ -632,107 +440,4 @@ pub(crate) fn checked(json: String, most: usize) -> Result<String, HostError> {
             format!("the result is no JSON: {error}"),
         )),
     }
-}
-
-pub(crate) fn end(report: &Report, said: Said, why: Option<Why>) -> End {
-    End {
-        usage: usage(&report.usage),
-        ..ended(&report.outcome, said, why)
-    }
-}
-
-fn usage(used: &vtwasm::Usage) -> Usage {
-    Usage {
-        cpu_time: used.cpu_time.as_secs_f64(),
-        wall_time: used.wall_time.as_secs_f64(),
-        memory: i64::try_from(used.peak_memory).unwrap_or(i64::MAX),
-        output: i64::try_from(used.output).unwrap_or(i64::MAX),
-    }
-}
-
-fn ended(outcome: &Outcome, said: Said, why: Option<Why>) -> End {
-    match outcome {
-        Outcome::Exited(code) => exited((*code).into(), said),
-        Outcome::LimitHit(limit) => hit(*limit),
-        Outcome::Killed => killed(why),
-        Outcome::Deadlocked => failed("deadlock: every thread waited for another".into()),
-        Outcome::Trapped(_) => failed("Python itself crashed in the sandbox".into()),
-        other => failed(format!("it ended in an unknown way: {other:?}")),
-    }
-}
-
-/// A program's own end.
-pub(crate) fn exited(code: i64, said: Said) -> End {
-    let (verdict, result, error) = match code {
-        0 => (Verdict::Success, said.result, None),
-        _ => {
-            let error = said.error.map(|error| error.replace('\0', "\u{fffd}"));
-            let error = error.unwrap_or_else(|| format!("it ended with exit code {code}"));
-            (Verdict::Failure, None, Some(error))
-        }
-    };
-    let is_of_memory = error
-        .as_ref()
-        .is_some_and(|error| error.starts_with("MemoryError"));
-    End {
-        verdict,
-        limit: is_of_memory.then_some("memory"),
-        error,
-        exit_code: Some(code),
-        result,
-        ..failed(String::new())
-    }
-}
-
-pub(crate) fn hit(limit: Limit) -> End {
-    End {
-        limit: Some(name(limit)),
-        ..failed(format!("it hit its limit of {limit}"))
-    }
-}
-
-pub(crate) fn killed(why: Option<Why>) -> End {
-    let (verdict, error) = match why {
-        Some(Why::Cancelled) => (Verdict::Revoked, "it was cancelled"),
-        _ => (Verdict::GivenBack, "its worker left"),
-    };
-    End {
-        verdict,
-        ..failed(error.into())
-    }
-}
-
-fn name(limit: Limit) -> &'static str {
-    match limit {
-        Limit::CpuTime => "cpu_time",
-        Limit::WallTime => "wall_time",
-        Limit::Output => "output",
-        Limit::Memory => "memory",
-        _ => "other",
-    }
-}
-
-pub(crate) fn failed(error: String) -> End {
-    End {
-        verdict: Verdict::Failure,
-        limit: None,
-        error: Some(error.replace('\0', "\u{fffd}")),
-        exit_code: None,
-        result: None,
-        files: Vec::new(),
-        snapshot: None,
-        timeline: None,
-        usage: Usage::default(),
-    }
-}
-
-/// An error with its causes, for the tenant.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
