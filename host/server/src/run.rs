@@ -11,7 +11,7 @@ use place::{Place, with_files};
 
 use crate::error::{Error, Result};
 use crate::files::Given;
-use crate::job::is_of_start;
+use crate::job::{Submission, is_of_start};
 use crate::output::{Stream, streams};
 use crate::packages::Folder;
 use crate::snapshot::AtHand;
@@ -19,17 +19,14 @@ use crate::store::{Claimed, End, Store};
 use crate::tenant::Rules;
 use crate::timeline::{CHANGES, JobTimeline};
 use serde::de::IgnoredAny;
-use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use vtwasm::{
-    Access, Builder, Handle, HostError, Input, Limit, Limits, Making, Outcome, Output, Python, Report,
-    Sandbox, Snapshot, Timeline, Value,
+    Access, Builder, Handle, HostError, Input, Limit, Limits, Output, Python, Sandbox, Snapshot, Timeline,
+    Value,
 };
 
 /// Defines what the interpreter runs: `run()`, which asks for the job's code.
