@@ -6,7 +6,7 @@ import type { FiberId } from "./scheduler.ts";
 const WORDS = 8;
 const VERSION = 4;
 /** Of what V8 gives a suspended stack, in the guest's bytes, which were measured for wasmtime's code. Of the ways to
- * recurse in guest/tests/recursion_paths.py the first ones fail between 1.0 and 1.4 million. */
+ * recurse in guest/tests/recursion_paths.py the first one fails between 1.0 and 1.25 million. */
 const NATIVE_STACK = 720_000;
 /** How many fibers the guest's list of woken ones has room for. */
 const WOKEN_MAX = 31;
