@@ -103,7 +103,7 @@ fn stamp_path(path: &Path) -> PathBuf {
     path.with_added_extension("stamp")
 }
 
-/// A truncated, overwritten or touched file has another stamp.
+/// A truncated, overwritten or touched file has another stamp, a tick of the kernel's clock later.
 fn stamp_of(file: &fs::Metadata) -> String {
     format!("{} {}.{:09}", file.len(), file.mtime(), file.mtime_nsec())
 }
@@ -140,6 +140,11 @@ mod tests {
         })
         .unwrap();
         made
+    }
+
+    /// A kernel's files have the time of its last tick, of 10 ms at most: what comes later has another.
+    fn a_tick() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 
     #[test]
@@ -190,10 +195,12 @@ mod tests {
         assert!(made(&path));
         let mut changed = fs::read(&path).unwrap();
         changed[0] ^= 1;
+        a_tick();
         fs::write(&path, changed).unwrap();
         assert!(made(&path), "of the same length");
         assert_eq!(fs::read(&path).unwrap(), b"compiled code");
         let other = folder.path().join("other");
+        a_tick();
         fs::write(&other, b"compiled code").unwrap();
         fs::rename(&other, &path).unwrap();
         assert!(made(&path), "another file in its place");
@@ -204,7 +211,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for number in 0..5 {
             assert!(made(&folder.path().join(format!("{number}.image"))));
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            a_tick();
         }
         fs::write(folder.path().join("other"), b"").unwrap();
         keep_newest(folder.path(), "image", 2);
