@@ -1,9 +1,10 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
-use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::process::{ChildStderr, Command, ExitCode, Stdio};
-use std::{env, fs, thread};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{env, fs, iter, thread};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -15,6 +16,9 @@ use crate::recipe::Options;
 
 /// The modules of CPython's tests that the scoreboard knows, one per line.
 const MODULES: &str = "tests/conformance/modules.txt";
+
+/// So many of a program's last lines on stderr tell how it ended; in a long log they are far above its end.
+const LAST_WORDS: usize = 12;
 
 /// Always the same selection: another would ask for other features, and so compile much anew.
 pub const PRODUCT: [&str; 4] = [
@@ -231,7 +235,8 @@ fn run_tests(command: &mut Command, tally: &mut Tally) -> Result<()> {
         .spawn()
         .context("starting the tests")?;
     let stderr = child.stderr.take().expect("stderr is piped");
-    let errors = thread::spawn(move || show_errors(stderr));
+    let (sender, errors) = mpsc::channel();
+    thread::spawn(move || show_errors(stderr, &sender));
     for line in BufReader::new(child.stdout.take().expect("stdout is piped")).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
@@ -239,7 +244,6 @@ fn run_tests(command: &mut Command, tally: &mut Tally) -> Result<()> {
         tally.add(&line);
     }
     let status = child.wait()?;
-    let last_words = errors.join().expect("showing lines does not panic");
     if !status.success() {
         // A program of tests may as well crash when all of them are through.
         tally.failed = tally.failed.max(before + 1);
@@ -247,24 +251,23 @@ fn run_tests(command: &mut Command, tally: &mut Tally) -> Result<()> {
         tally
             .failures
             .push(format!("\n`{name}` failed ({status}); its last errors:"));
-        tally.failures.extend(last_words);
+        // What a test has left behind may hold stderr open for ever.
+        let said: Vec<_> = iter::from_fn(|| errors.recv_timeout(Duration::from_secs(1)).ok()).collect();
+        tally
+            .failures
+            .extend_from_slice(&said[said.len().saturating_sub(LAST_WORDS)..]);
     }
     Ok(())
 }
 
-/// Shows what a program says on stderr; returns its last lines, which a long log has far above its end.
-fn show_errors(stderr: ChildStderr) -> VecDeque<String> {
-    const LAST: usize = 12;
-    let mut last = VecDeque::new();
+/// Shows what a program says on stderr, and keeps it.
+fn show_errors(stderr: ChildStderr, kept: &mpsc::Sender<String>) {
     for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line).into_owned();
         eprintln!("{line}");
-        if last.len() == LAST {
-            last.pop_front();
-        }
-        last.push_back(line);
+        // Nobody wants them any more when all went well.
+        let _ = kept.send(line);
     }
-    last
 }
 
 fn check_format() -> Result<()> {
@@ -339,6 +342,17 @@ mod tests {
         run_tests(&mut crashing, &mut tally).unwrap();
         assert_eq!((tally.passed, tally.failed), (2, 1));
         assert!(tally.failures[0].contains("SIGSEGV"), "{:?}", tally.failures);
+        assert_eq!(tally.failures[1], "how it ended");
+    }
+
+    #[test]
+    fn what_a_test_leaves_behind_is_not_waited_for() {
+        let begin = std::time::Instant::now();
+        let mut failing = Command::new("sh");
+        failing.args(["-c", "sleep 30 >&- & echo how it ended >&2; exit 1"]);
+        let mut tally = Tally::default();
+        run_tests(&mut failing, &mut tally).unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(20));
         assert_eq!(tally.failures[1], "how it ended");
     }
 
