@@ -35,6 +35,7 @@ const PROGRAM: &str = include_str!("job.py");
 pub(crate) const MODULE: &str = "vtwasm_job";
 /// A killed run's streams are closed by tasks that may still be writing.
 const CLOSING: Duration = Duration::from_secs(5);
+
 /// Python, with what each job needs in it already.
 #[derive(Clone)]
 pub(crate) struct Start {

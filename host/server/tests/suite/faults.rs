@@ -1,10 +1,10 @@
 //! Workers that are lost, late, or told to leave. Processes that are killed: host/cli/tests/serve.
 
 use crate::on_both;
-use crate::place::{Place, Working, answered, code, ended, is, over, quick, submitted, text, when};
+use crate::place::{Place, Working, answered, code, ended, is, over, quick, submitted, success, text, when};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use vtwasm_server::{End, Quotas, State, Store, Submission, Usage, Verdict, WorkerOptions};
+use vtwasm_server::{End, Quotas, State, Store, Submission, Verdict, WorkerOptions};
 
 async fn a_job_whose_worker_is_lost_runs_again_and_the_lost_one_changes_nothing_any_more(place: Place) {
     let store = place.with(&["a"]).await;
@@ -32,14 +32,9 @@ async fn a_job_whose_worker_is_lost_runs_again_and_the_lost_one_changes_nothing_
         .unwrap();
     let end = End {
         verdict: Verdict::Failure,
-        limit: None,
         error: Some("late".into()),
         exit_code: None,
-        result: None,
-        files: Vec::new(),
-        snapshot: None,
-        timeline: None,
-        usage: Usage::default(),
+        ..success()
     };
     assert_eq!(store.finish(&lost, &end, 2, &[]).await.unwrap(), None);
     let job = over(&store, "a", &id).await;

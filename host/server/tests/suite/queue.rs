@@ -1,25 +1,11 @@
 //! Who is next: submissions, turns, priorities, quotas. Nothing runs here; a test takes and ends jobs itself.
 
 use crate::on_both;
-use crate::place::{Place, code, submitted};
+use crate::place::{Place, code, submitted, success};
 use std::time::Duration;
-use vtwasm_server::{Claimed, End, Error, Quotas, State, Store, Submission, Usage, Verdict};
+use vtwasm_server::{Claimed, End, Error, Quotas, State, Store, Submission, Verdict};
 
 const LEASE: Duration = Duration::from_secs(60);
-
-fn success() -> End {
-    End {
-        verdict: Verdict::Success,
-        limit: None,
-        error: None,
-        exit_code: Some(0),
-        result: None,
-        files: Vec::new(),
-        snapshot: None,
-        timeline: None,
-        usage: Usage::default(),
-    }
-}
 
 async fn claim(store: &Store, slots: usize) -> Vec<Claimed> {
     store.claim("worker", slots, LEASE).await.unwrap()
